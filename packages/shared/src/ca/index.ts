@@ -1,0 +1,1 @@
+export type { CertificateIssuer, SecretManager, SecretState } from "./api.ts";

@@ -1,0 +1,12 @@
+export {
+  type CreateH2Session,
+  type FloodLimits,
+  FRAME_HEADER_BYTES,
+  H2Code,
+  type H2Options,
+  type H2Session,
+  type H2SessionHandlers,
+  type H2Stream,
+  type H2StreamHandlers,
+  type HeaderList,
+} from "./api.ts";

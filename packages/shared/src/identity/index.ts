@@ -1,0 +1,1 @@
+export { formatSpiffeId, parseSpiffeId, principalOf, type SpiffeId, type SpiffeUri } from "./spiffe-id.ts";

@@ -1,0 +1,9 @@
+export {
+  type InputProblem,
+  type KubeObject,
+  type ObjectChange,
+  type ObjectKey,
+  type ObjectMeta,
+  type ObjectSource,
+  objectKey,
+} from "./model.ts";

@@ -1,0 +1,1 @@
+export type { DialOptions, ListenerOptions, Netns, Platform } from "./api.ts";

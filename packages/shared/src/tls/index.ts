@@ -1,0 +1,8 @@
+export type {
+  HboneTlsAcceptor,
+  HboneTlsAcceptorInit,
+  HboneTlsDial,
+  IdentityMaterial,
+  PeerIdentity,
+  RevocationCheck,
+} from "./api.ts";
