@@ -1,0 +1,24 @@
+import { spawnSync } from "node:child_process";
+import type { Command } from "commander";
+import { programPath } from "../lab/lab-paths.ts";
+
+export function addBench(program: Command): void {
+  program
+    .command("bench")
+    .argument("<suite>", "l4")
+    .description("measure: the direct path and ours in the same run, interleaved, as medians and ratios")
+    .option("--json", "one object for machines: machine, node, rows")
+    .option("--rounds <n>", "interleaved repetitions", "3")
+    .option("--only <rows>", "comma-separated row groups: bulk, paced, connections, memory, policies")
+    .action((suite: string, options: { json?: boolean; rounds: string; only?: string }) => {
+      const args = [
+        ...(options.json ? ["--json"] : []),
+        "--rounds",
+        options.rounds,
+        ...(options.only ? ["--only", options.only] : []),
+      ];
+      const script = programPath("bench/src/main.ts");
+      const result = spawnSync(process.execPath, [...process.execArgv, script, suite, ...args], { stdio: "inherit" });
+      process.exitCode = result.status ?? 1;
+    });
+}

@@ -1,0 +1,1 @@
+export { type Capture, type CapturedSegment, readPcap } from "./read-pcap.ts";
