@@ -30,7 +30,19 @@ function buildProgram(): Command {
     .enablePositionalOptions()
     .showHelpAfterError("(see: ambit --help)")
     .exitOverride();
-  for (const add of [addDemo, addUp, addDown, addApply, addDelete, addLabel, addGet, addExec, addStatus, addLogs, addExplain]) {
+  for (const add of [
+    addDemo,
+    addUp,
+    addDown,
+    addApply,
+    addDelete,
+    addLabel,
+    addGet,
+    addExec,
+    addStatus,
+    addLogs,
+    addExplain,
+  ]) {
     add(program);
   }
   addTest(program);

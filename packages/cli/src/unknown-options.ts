@@ -7,7 +7,9 @@ import type { Command } from "commander";
 export function unknownOptions(program: Command, argv: readonly string[]): string[] {
   const command = program.commands.find((candidate) => candidate.name() === argv[0]);
   if (!command || command.name() === "exec") return [];
-  const known = new Map(command.options.flatMap((option) => [option.short, option.long].filter(Boolean).map((flag) => [flag, option])));
+  const known = new Map(
+    command.options.flatMap((option) => [option.short, option.long].filter(Boolean).map((flag) => [flag, option])),
+  );
   const problems: string[] = [];
   for (let at = 1; at < argv.length; at++) {
     const word = argv[at] ?? "";
@@ -23,5 +25,7 @@ export function unknownOptions(program: Command, argv: readonly string[]): strin
 
 function nearest(flag: string, known: readonly string[]): string {
   const close = known.find((candidate) => candidate.startsWith(flag.slice(0, 4)) && candidate.startsWith("--"));
-  return close ? `; did you mean ${close}?` : `; expected one of ${known.filter((name) => name.startsWith("--")).join(", ")}`;
+  return close
+    ? `; did you mean ${close}?`
+    : `; expected one of ${known.filter((name) => name.startsWith("--")).join(", ")}`;
 }

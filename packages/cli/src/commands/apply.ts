@@ -33,12 +33,16 @@ export function addDelete(program: Command): void {
     .description("delete objects")
     .option("-n, --namespace <namespace>", "namespace of a namespaced object", "default")
     .option("-f, --file <path>", "delete what these manifests name (repeatable)", collect, []);
-  withOutput(withLab(command)).action(async (kind: string | undefined, name: string | undefined, options: DeleteOptions) => {
-    const lab = labOf(options);
-    if (options.file.length > 0) return report(await lab.delete({ files: await readManifests(options.file) }), options);
-    if (!kind || !name) throw new MeshError(ErrorCode.CONFIG_INVALID, "expected KIND NAME, or -f FILE; see: ambit delete --help");
-    report(await lab.delete({ kind: kindOf(kind), namespace: options.namespace, name }), options);
-  });
+  withOutput(withLab(command)).action(
+    async (kind: string | undefined, name: string | undefined, options: DeleteOptions) => {
+      const lab = labOf(options);
+      if (options.file.length > 0)
+        return report(await lab.delete({ files: await readManifests(options.file) }), options);
+      if (!kind || !name)
+        throw new MeshError(ErrorCode.CONFIG_INVALID, "expected KIND NAME, or -f FILE; see: ambit delete --help");
+      report(await lab.delete({ kind: kindOf(kind), namespace: options.namespace, name }), options);
+    },
+  );
 }
 
 function report(answer: ApplyResult, options: OutputOption): void {

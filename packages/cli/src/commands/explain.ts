@@ -1,6 +1,8 @@
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import type { Command } from "commander";
+import { findPod } from "../lab/find-pod.ts";
 import type { LabClient, PodStatus } from "../lab/lab-client.ts";
+import { parseTarget } from "../lab/run-in-lab.ts";
 import { print, printJson } from "../output.ts";
 import { explainPod, type PodExplanation } from "../render/explain.ts";
 import { type LabOption, labOf, type OutputOption, withLab, withOutput } from "./options.ts";
@@ -11,27 +13,36 @@ export function addExplain(program: Command): void {
   const command = program
     .command("explain")
     .argument("<target>", "NAMESPACE/POD")
-    .description("why a pod's traffic goes as it goes: enrolment, identity, policies, and the latest refusals with their reasons");
+    .description(
+      "why a pod's traffic goes as it goes: enrolment, identity, policies, and the latest refusals with their reasons",
+    );
   withOutput(withLab(command)).action(async (target: string, options: LabOption & OutputOption) => {
     const lab = labOf(options);
-    const explanation = await gather(lab, await findPod(lab, target));
+    const place = parseTarget(target);
+    if ("node" in place) throw new MeshError(ErrorCode.CONFIG_INVALID, `expected NAMESPACE/POD, got "${target}"`);
+    const explanation = await gather(lab, await findPod(lab, place.namespace, place.pod));
     if (options.output === "json") printJson(explanation);
     else print(explainPod(explanation));
   });
 }
 
-async function findPod(lab: LabClient, target: string): Promise<PodStatus> {
-  const [namespace, name] = target.split("/");
-  const { pods } = await lab.status();
-  const pod = pods.find((one) => one.namespace === namespace && (one.name === name || one.name.startsWith(`${name}-`)));
-  if (!pod) throw new MeshError(ErrorCode.CONFIG_INVALID, `expected NAMESPACE/POD of a running pod, "${target}" names none; see: ambit get pods`);
-  return pod;
-}
-
 interface ConfigDump {
-  readonly workloads: readonly { readonly name: string; readonly namespace: string; readonly [field: string]: unknown }[];
-  readonly policies: readonly { readonly name: string; readonly namespace: string; readonly scope: string; readonly action: string }[];
-  readonly certificates: readonly { readonly identity: string; readonly state: string; readonly certChain: readonly { expirationTime: string }[] }[];
+  readonly workloads: readonly {
+    readonly name: string;
+    readonly namespace: string;
+    readonly [field: string]: unknown;
+  }[];
+  readonly policies: readonly {
+    readonly name: string;
+    readonly namespace: string;
+    readonly scope: string;
+    readonly action: string;
+  }[];
+  readonly certificates: readonly {
+    readonly identity: string;
+    readonly state: string;
+    readonly certChain: readonly { expirationTime: string }[];
+  }[];
 }
 
 async function gather(lab: LabClient, pod: PodStatus): Promise<PodExplanation> {
@@ -47,7 +58,9 @@ async function gather(lab: LabClient, pod: PodStatus): Promise<PodExplanation> {
     pod,
     identity,
     protocol: String(workload?.["protocol"] ?? "unknown"),
-    certificate: certificate ? `${certificate.state}, until ${certificate.certChain[0]?.expirationTime ?? "?"}` : "none on this node",
+    certificate: certificate
+      ? `${certificate.state}, until ${certificate.certChain[0]?.expirationTime ?? "?"}`
+      : "none on this node",
     policies: dump.policies
       .filter(
         (policy) =>
@@ -56,6 +69,8 @@ async function gather(lab: LabClient, pod: PodStatus): Promise<PodExplanation> {
           listed.includes(`${policy.namespace}/${policy.name}`),
       )
       .map((policy) => `${policy.action.toUpperCase()} ${policy.namespace}/${policy.name} (${policy.scope})`),
-    refusals: refusals.filter((refusal) => refusal.pod === `${pod.namespace}/${pod.name}` || refusal.pod === pod.uid).slice(-20),
+    refusals: refusals
+      .filter((refusal) => refusal.pod === `${pod.namespace}/${pod.name}` || refusal.pod === pod.uid)
+      .slice(-20),
   };
 }

@@ -26,6 +26,8 @@ export function addGet(program: Command): void {
       return;
     }
     const { pods } = await lab.status();
-    print(renderPods(pods.filter((pod) => (!namespace || pod.namespace === namespace) && (!name || pod.name === name))));
+    print(
+      renderPods(pods.filter((pod) => (!namespace || pod.namespace === namespace) && (!name || pod.name === name))),
+    );
   });
 }

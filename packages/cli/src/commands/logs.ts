@@ -26,6 +26,7 @@ export function addLogs(program: Command): void {
 }
 
 function parseCount(text: string): number {
-  if (!/^\d{1,7}$/.test(text)) throw new MeshError(ErrorCode.CONFIG_INVALID, `--tail: expected a number of lines, got "${text}"`);
+  if (!/^\d{1,7}$/.test(text))
+    throw new MeshError(ErrorCode.CONFIG_INVALID, `--tail: expected a number of lines, got "${text}"`);
   return Number(text);
 }

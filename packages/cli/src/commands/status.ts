@@ -5,7 +5,9 @@ import { renderStatus } from "../render/status.ts";
 import { type LabOption, labOf, type OutputOption, withLab, withOutput } from "./options.ts";
 
 export function addStatus(program: Command): void {
-  const command = program.command("status").description("what runs, what is enrolled, and what is wrong with the input");
+  const command = program
+    .command("status")
+    .description("what runs, what is enrolled, and what is wrong with the input");
   withOutput(withLab(command)).action(async (options: LabOption & OutputOption) => {
     const status = await labOf(options).status();
     if (options.output === "json") return printJson(status);

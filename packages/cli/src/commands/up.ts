@@ -61,13 +61,15 @@ export async function startLab(start: LabStart): Promise<void> {
     ...(start.controlPlaneEnv ?? []).flatMap((pair) => ["--control-plane-env", pair]),
   ];
   const answer = await runLabProgram(["up", "--name", start.name, "--state", lab.stateDir, ...files, ...settings]);
-  if (!answer.ok) throw new MeshError(answer.code ?? ErrorCode.LAB_COMMAND_FAILED, answer.message ?? "the lab did not start");
+  if (!answer.ok)
+    throw new MeshError(answer.code ?? ErrorCode.LAB_COMMAND_FAILED, answer.message ?? "the lab did not start");
 }
 
 export async function stopLab(name: string): Promise<void> {
   const lab = new LabClient(name);
   const answer = await runLabProgram(["down", "--name", name, "--state", lab.stateDir]);
-  if (!answer.ok) throw new MeshError(answer.code ?? ErrorCode.LAB_COMMAND_FAILED, answer.message ?? "the lab did not stop");
+  if (!answer.ok)
+    throw new MeshError(answer.code ?? ErrorCode.LAB_COMMAND_FAILED, answer.message ?? "the lab did not stop");
 }
 
 interface LabAnswer {
@@ -77,9 +79,13 @@ interface LabAnswer {
 }
 
 async function runLabProgram(args: readonly string[]): Promise<LabAnswer> {
-  const child: ChildProcess = spawn(process.execPath, [...process.execArgv, programPath("packages/lab/src/main.ts"), ...args], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+  const child: ChildProcess = spawn(
+    process.execPath,
+    [...process.execArgv, programPath("packages/lab/src/main.ts"), ...args],
+    {
+      stdio: ["ignore", "pipe", "inherit"],
+    },
+  );
   let text = "";
   child.stdout?.setEncoding("utf8").on("data", (part: string) => {
     text += part;

@@ -66,7 +66,9 @@ export class LabClient {
     return this.#json("POST", "/v1/apply", { files });
   }
 
-  delete(what: { files: readonly { name: string; text: string }[] } | { kind: string; namespace?: string; name: string }): Promise<ApplyResult> {
+  delete(
+    what: { files: readonly { name: string; text: string }[] } | { kind: string; namespace?: string; name: string },
+  ): Promise<ApplyResult> {
     return this.#json("POST", "/v1/delete", what);
   }
 

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
+import { findPod } from "./find-pod.ts";
 import type { LabClient } from "./lab-client.ts";
 
 export type ExecTarget = { readonly namespace: string; readonly pod: string } | { readonly node: string };
@@ -20,7 +21,8 @@ export async function spawnIn(
   command: readonly string[],
   stdio: "inherit" | "pipe",
 ): Promise<ChildProcess> {
-  const plan = await lab.exec(target);
+  const exact = "pod" in target ? { ...target, pod: (await findPod(lab, target.namespace, target.pod)).name } : target;
+  const plan = await lab.exec(exact);
   const [program = "", ...prefix] = plan.argv;
   return spawn(program, [...prefix, ...command], { stdio, env: { ...process.env, ...plan.env } });
 }

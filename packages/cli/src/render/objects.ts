@@ -41,7 +41,8 @@ export function kindOf(word: string): string {
   return KINDS[word.toLowerCase()] ?? word;
 }
 
-export const isClusterScoped = (kind: string): boolean => kind === "Namespace" || kind === "Node" || kind === "GatewayClass";
+export const isClusterScoped = (kind: string): boolean =>
+  kind === "Namespace" || kind === "Node" || kind === "GatewayClass";
 
 export function renderPods(pods: readonly PodStatus[]): string {
   const rows = pods.map((pod) => [
@@ -60,7 +61,11 @@ export function renderPods(pods: readonly PodStatus[]): string {
 /** One row an object; the last column is what matters most about that kind. */
 export function renderObjects(kind: string, objects: readonly KubeObject[]): string {
   const rows = objects.map((object) => [object.metadata.namespace ?? "", object.metadata.name, summaryOf(object)]);
-  if (isClusterScoped(kind)) return renderTable(["NAME", "SUMMARY"], rows.map((row) => row.slice(1)));
+  if (isClusterScoped(kind))
+    return renderTable(
+      ["NAME", "SUMMARY"],
+      rows.map((row) => row.slice(1)),
+    );
   return renderTable(["NAMESPACE", "NAME", "SUMMARY"], rows);
 }
 

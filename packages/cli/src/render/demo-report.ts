@@ -1,0 +1,37 @@
+import type { Check } from "../demo/check.ts";
+import type { LabStatus } from "../lab/lab-client.ts";
+
+const NAMESPACES = `
+  node1                                          node2
+  +---------------------------+                  +---------------------------+
+  | pod web        pod catalog|                  | pod cart        pod store |
+  |  app  ............... app |                  |  app  ............... app |
+  |   |15001         15008^   |   the node link  |   ^15008        15008^    |
+  |   +------ ztunnel ----+===|== HBONE (mTLS) ==|===+---- ztunnel -----+    |
+  +---------------------------+                  +---------------------------+
+        web -> cart -> catalog (HTTP), cart -> store (TCP, the server speaks first)
+`;
+
+const LOOPBACK = `
+  No namespaces are allowed here, so pods are loopback addresses and capture is explicit:
+
+    app --SOCKS5--> ztunnel (node1) ==HBONE, mTLS==> ztunnel (node2) --> app
+
+  Same proxies, same identities, same policy; what is left out is transparent capture and plaintext enforcement.
+`;
+
+export const PICTURE: Readonly<Record<LabStatus["mode"], string>> = {
+  netns: NAMESPACES,
+  userns: NAMESPACES,
+  loopback: LOOPBACK,
+};
+
+export function renderCheck(check: Check): string {
+  const mark = check.held ? "held" : "DID NOT HOLD";
+  return `  ${mark}: ${check.name}\n${check.evidence.map((line) => `      ${line}\n`).join("")}`;
+}
+
+export function renderSummary(checks: readonly Check[]): string {
+  const held = checks.filter((check) => check.held).length;
+  return `\n${held} of ${checks.length} claims held\n`;
+}
