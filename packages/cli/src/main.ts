@@ -1,6 +1,7 @@
 /** The `ambit` command: argv in, exit status out. One file a verb in `commands/`. */
 import { readFileSync } from "node:fs";
 import { MeshError } from "@ambit/shared/errors";
+import { programPath } from "@ambit/shared/lab-client";
 import { Command, CommanderError } from "commander";
 import { addApply, addDelete } from "./commands/apply.ts";
 import { addBench } from "./commands/bench.ts";
@@ -14,7 +15,6 @@ import { addLogs } from "./commands/logs.ts";
 import { addStatus } from "./commands/status.ts";
 import { addTest } from "./commands/test.ts";
 import { addUp } from "./commands/up.ts";
-import { programPath } from "./lab/lab-paths.ts";
 import { note } from "./output.ts";
 import { unknownOptions } from "./unknown-options.ts";
 

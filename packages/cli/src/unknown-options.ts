@@ -7,20 +7,32 @@ import type { Command } from "commander";
 export function unknownOptions(program: Command, argv: readonly string[]): string[] {
   const command = program.commands.find((candidate) => candidate.name() === argv[0]);
   if (!command || command.name() === "exec") return [];
-  const known = new Map(
-    command.options.flatMap((option) => [option.short, option.long].filter(Boolean).map((flag) => [flag, option])),
-  );
+  const known = knownFlags(command);
+  const end = argv.indexOf("--");
+  const words = argv.slice(1, end < 0 ? undefined : end);
   const problems: string[] = [];
-  for (let at = 1; at < argv.length; at++) {
-    const word = argv[at] ?? "";
-    if (word === "--") break;
-    if (!/^-./.test(word) || word === "-h" || word === "--help") continue;
+  for (let at = 0; at < words.length; at++) {
+    const word = words[at] ?? "";
+    if (!/^-./.test(word)) continue;
     const flag = word.startsWith("--") ? (word.split("=")[0] ?? word) : word.slice(0, 2);
-    const option = known.get(flag);
-    if (!option) problems.push(`${argv[0]}: unknown option "${word}"${nearest(flag, [...known.keys()] as string[])}`);
-    else if (option.required && !word.includes("=") && word.length === flag.length) at++;
+    const takesValue = known.get(flag);
+    if (takesValue === undefined)
+      problems.push(`${argv[0]}: unknown option "${word}"${nearest(flag, [...known.keys()])}`);
+    else if (takesValue && word === flag) at++;
   }
   return problems;
+}
+
+/** Every flag the command knows, and whether a value follows it. */
+function knownFlags(command: Command): Map<string, boolean> {
+  const known = new Map<string, boolean>([
+    ["-h", false],
+    ["--help", false],
+  ]);
+  for (const option of command.options) {
+    for (const flag of [option.short, option.long]) if (flag) known.set(flag, option.required);
+  }
+  return known;
 }
 
 function nearest(flag: string, known: readonly string[]): string {

@@ -1,6 +1,6 @@
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
+import type { ApplyResult } from "@ambit/shared/lab-client";
 import type { Command } from "commander";
-import type { ApplyResult } from "../lab/lab-client.ts";
 import { readManifests } from "../manifests.ts";
 import { print, printJson } from "../output.ts";
 import { kindOf } from "../render/objects.ts";

@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
+import { programPath } from "@ambit/shared/lab-client";
 import type { Command } from "commander";
-import { programPath } from "../lab/lab-paths.ts";
 
 export function addBench(program: Command): void {
   program

@@ -1,12 +1,11 @@
+import { LabClient, startLab, stopLab, waitUntilReady } from "@ambit/shared/lab-client";
 import type { Command } from "commander";
 import type { Check } from "../demo/check.ts";
 import { type DemoListener, runDemo } from "../demo/run-demo.ts";
 import { SHOP } from "../demo/shop.ts";
-import { LabClient } from "../lab/lab-client.ts";
 import { note, print, printJson } from "../output.ts";
 import { PICTURE, renderCheck, renderSummary } from "../render/demo-report.ts";
 import { type LabOption, withLab } from "./options.ts";
-import { startLab, stopLab, waitUntilReady } from "./up.ts";
 
 interface DemoOptions extends LabOption {
   readonly json?: boolean;

@@ -1,7 +1,7 @@
+import { stopLab } from "@ambit/shared/lab-client";
 import type { Command } from "commander";
 import { note } from "../output.ts";
 import { type LabOption, withLab } from "./options.ts";
-import { stopLab } from "./up.ts";
 
 export function addDown(program: Command): void {
   const command = program.command("down").description("stop a lab and remove everything it made, also after a crash");

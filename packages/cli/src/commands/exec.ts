@@ -1,5 +1,5 @@
+import { parseTarget, spawnIn } from "@ambit/shared/lab-client";
 import type { Command } from "commander";
-import { parseTarget, spawnIn } from "../lab/run-in-lab.ts";
 import { type LabOption, labOf, withLab } from "./options.ts";
 
 export function addExec(program: Command): void {

@@ -1,8 +1,6 @@
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
+import { findPod, type LabClient, type PodStatus, parseTarget } from "@ambit/shared/lab-client";
 import type { Command } from "commander";
-import { findPod } from "../lab/find-pod.ts";
-import type { LabClient, PodStatus } from "../lab/lab-client.ts";
-import { parseTarget } from "../lab/run-in-lab.ts";
 import { print, printJson } from "../output.ts";
 import { explainPod, type PodExplanation } from "../render/explain.ts";
 import { type LabOption, labOf, type OutputOption, withLab, withOutput } from "./options.ts";

@@ -1,5 +1,5 @@
+import { LabClient } from "@ambit/shared/lab-client";
 import type { Command } from "commander";
-import { LabClient } from "../lab/lab-client.ts";
 
 export const DEFAULT_LAB = "default";
 

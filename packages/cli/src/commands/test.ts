@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
+import { programPath, projectRoot } from "@ambit/shared/lab-client";
 import type { Command } from "commander";
-import { programPath, projectRoot } from "../lab/lab-paths.ts";
 import { note } from "../output.ts";
 
 const TIERS = ["unit", "integration", "e2e", "soak", "peers"] as const;

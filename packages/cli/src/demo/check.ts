@@ -1,4 +1,4 @@
-import type { LabClient, LabStatus } from "../lab/lab-client.ts";
+import type { LabClient, LabStatus } from "@ambit/shared/lab-client";
 
 /** One claim of the demo: what was said, whether it held, and what was seen. */
 export interface Check {

@@ -1,4 +1,4 @@
-import { programPath } from "../lab/lab-paths.ts";
+import { programPath } from "@ambit/shared/lab-client";
 
 /** Names in the demo's manifests (`packages/lab/shop`). */
 export const SHOP = {

@@ -1,5 +1,4 @@
-import { programPath } from "../lab/lab-paths.ts";
-import { runIn } from "../lab/run-in-lab.ts";
+import { programPath, runIn } from "@ambit/shared/lab-client";
 import type { DemoContext } from "./check.ts";
 
 const CLIENT = programPath("packages/cli/src/demo/traffic-client.ts");

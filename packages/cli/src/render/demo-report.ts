@@ -1,5 +1,5 @@
+import type { LabStatus } from "@ambit/shared/lab-client";
 import type { Check } from "../demo/check.ts";
-import type { LabStatus } from "../lab/lab-client.ts";
 
 const NAMESPACES = `
   node1                                          node2

@@ -1,4 +1,4 @@
-import type { PodStatus } from "../lab/lab-client.ts";
+import type { PodStatus } from "@ambit/shared/lab-client";
 import { renderTable } from "./table.ts";
 
 export interface PodExplanation {

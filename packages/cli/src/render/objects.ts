@@ -1,5 +1,5 @@
 import type { KubeObject } from "@ambit/shared/kube";
-import type { PodStatus } from "../lab/lab-client.ts";
+import type { PodStatus } from "@ambit/shared/lab-client";
 import { renderTable } from "./table.ts";
 
 /** What people type for a kind, and the kind itself. */

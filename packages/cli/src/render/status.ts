@@ -1,4 +1,4 @@
-import type { LabStatus, ProgramStatus } from "../lab/lab-client.ts";
+import type { LabStatus, ProgramStatus } from "@ambit/shared/lab-client";
 import { renderPods } from "./objects.ts";
 import { renderTable } from "./table.ts";
 

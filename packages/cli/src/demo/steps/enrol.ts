@@ -1,4 +1,4 @@
-import type { PodStatus } from "../../lab/lab-client.ts";
+import type { PodStatus } from "@ambit/shared/lab-client";
 import { type DemoContext, type DemoStep, eventually } from "../check.ts";
 import { podAddresses, startsTlsRecord, watchLinks } from "../link.ts";
 import { SHOP } from "../shop.ts";

@@ -1,6 +1,5 @@
 import type { ChildProcess } from "node:child_process";
-import { programPath } from "../../lab/lab-paths.ts";
-import { spawnIn } from "../../lab/run-in-lab.ts";
+import { programPath, spawnIn } from "@ambit/shared/lab-client";
 import { type DemoContext, type DemoStep, eventually } from "../check.ts";
 import { POLICIES, SHOP } from "../shop.ts";
 import { describeGet, fromPod, type GetResult, type HoldResult } from "../traffic.ts";

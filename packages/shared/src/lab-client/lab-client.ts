@@ -1,7 +1,7 @@
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { join } from "node:path";
-import { ErrorCode, MeshError } from "@ambit/shared/errors";
-import type { InputProblem, KubeObject } from "@ambit/shared/kube";
+import { ErrorCode, MeshError } from "../errors/index.ts";
+import type { InputProblem, KubeObject } from "../kube/index.ts";
 import { labStateDir } from "./lab-paths.ts";
 
 /** What `GET /v1/status` answers. */

@@ -1,4 +1,4 @@
-import { ErrorCode, MeshError } from "@ambit/shared/errors";
+import { ErrorCode, MeshError } from "../errors/index.ts";
 import type { LabClient, PodStatus } from "./lab-client.ts";
 
 /** The running pod a target means: its own name, or the name of its Deployment (then its first ready pod). */

@@ -9,6 +9,6 @@ export function labStateDir(name: string, env: NodeJS.ProcessEnv, uid: number): 
 }
 
 /** The checkout this CLI runs from; programs of other packages are started by path, never imported. */
-export const projectRoot = fileURLToPath(new URL("../../../..", import.meta.url));
+export const projectRoot = fileURLToPath(new URL("../../../../", import.meta.url));
 
 export const programPath = (...parts: string[]): string => join(projectRoot, ...parts);

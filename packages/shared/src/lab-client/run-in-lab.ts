@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { ErrorCode, MeshError } from "@ambit/shared/errors";
+import { ErrorCode, MeshError } from "../errors/index.ts";
 import { findPod } from "./find-pod.ts";
 import type { LabClient } from "./lab-client.ts";
 
