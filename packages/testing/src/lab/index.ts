@@ -1,0 +1,1 @@
+export { canRunLab, TestLab, useLab } from "./test-lab.ts";

@@ -1,0 +1,104 @@
+import {
+  type ExecTarget,
+  LabClient,
+  type LabStatus,
+  type PodStatus,
+  programPath,
+  type RunResult,
+  runIn,
+  spawnIn,
+  startLab,
+  stopLab,
+  waitUntilReady,
+} from "@ambit/shared/lab-client";
+import { afterAll, beforeAll } from "@jest/globals";
+import { eventually } from "../eventually/index.ts";
+
+/** Whether this machine lets us make network namespaces; tests that need them skip with that reason otherwise. */
+export const canRunLab = process.getuid?.() === 0 && process.platform === "linux";
+
+const TRAFFIC_CLIENT = programPath("packages/lab/src/apps/traffic-client.ts");
+
+let started = 0;
+
+/** One lab for one test file: up before its first test, down after its last, under a name of its own. */
+export class TestLab {
+  readonly name = `t${process.pid}-${++started}`;
+  readonly client = new LabClient(this.name);
+
+  status(): Promise<LabStatus> {
+    return this.client.status();
+  }
+
+  async apply(...objects: readonly object[]): Promise<void> {
+    const { problems } = await this.client.apply(
+      objects.map((object, at) => ({ name: `test-${at}.json`, text: JSON.stringify(object) })),
+    );
+    if (problems.length > 0) throw new Error(`apply: ${JSON.stringify(problems)}`);
+  }
+
+  async delete(...objects: readonly object[]): Promise<void> {
+    await this.client.delete({
+      files: objects.map((object, at) => ({ name: `test-${at}.json`, text: JSON.stringify(object) })),
+    });
+  }
+
+  /** Labels a namespace and waits until its pods are (not) enrolled. */
+  async enrol(namespace: string, mode: "ambient" | null = "ambient"): Promise<void> {
+    const labels = { "istio.io/dataplane-mode": mode };
+    await this.client.label({ kind: "Namespace", name: namespace, labels, overwrite: true });
+    const wanted = mode === "ambient";
+    await eventually(`pods of ${namespace} enrolled: ${wanted}`, async () => {
+      const pods = (await this.status()).pods.filter((pod) => pod.namespace === namespace);
+      return pods.length > 0 && pods.every((pod) => pod.enrolled === wanted);
+    });
+  }
+
+  async pod(namespace: string, name: string): Promise<PodStatus> {
+    const found = (await this.status()).pods.find(
+      (pod) => pod.namespace === namespace && (pod.name === name || pod.name.startsWith(`${name}-`)),
+    );
+    if (!found) throw new Error(`no pod ${namespace}/${name}`);
+    return found;
+  }
+
+  exec(target: ExecTarget, command: readonly string[], timeoutMs?: number): Promise<RunResult> {
+    return runIn(this.client, target, command, timeoutMs);
+  }
+
+  spawn(target: ExecTarget, command: readonly string[]): ReturnType<typeof spawnIn> {
+    return spawnIn(this.client, target, command, "pipe");
+  }
+
+  /** Runs the traffic client (see packages/lab/src/apps) in `NAMESPACE/POD` and reads its JSON. */
+  async traffic<T>(from: string, ...args: readonly (string | number)[]): Promise<T> {
+    const [namespace = "", pod = ""] = from.split("/");
+    const result = await this.exec(
+      { namespace, pod },
+      [process.execPath, TRAFFIC_CLIENT, ...args.map(String)],
+      120_000,
+    );
+    if (result.exitCode !== 0) throw new Error(`traffic client in ${from}: ${result.stderr.slice(-800)}`);
+    return JSON.parse(result.stdout) as T;
+  }
+
+  /** kill -9, from inside the lab's process namespace. */
+  async kill(node: string, pid: number): Promise<void> {
+    await this.exec({ node }, ["kill", "-9", String(pid)]);
+  }
+
+  async admin<T>(node: string, path: string): Promise<T> {
+    return JSON.parse(await this.client.proxy(node, 15000, path)) as T;
+  }
+}
+
+/** Registers start and stop of a lab with the manifests given (files or folders, relative to the project's root). */
+export function useLab(manifests: readonly string[], ztunnelEnv: readonly string[] = ["LOG_FORMAT=json"]): TestLab {
+  const lab = new TestLab();
+  beforeAll(async () => {
+    await startLab({ name: lab.name, manifests: manifests.map((path) => programPath(path)), ztunnelEnv });
+    await waitUntilReady(lab.client);
+  }, 90_000);
+  afterAll(() => stopLab(lab.name), 30_000);
+  return lab;
+}
