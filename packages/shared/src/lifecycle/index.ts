@@ -1,0 +1,3 @@
+export { drainDeadlineMs, within } from "./drain.ts";
+export { Readiness, type ReadinessTask } from "./readiness.ts";
+export { createShutdown, type Shutdown } from "./shutdown.ts";

@@ -1,0 +1,106 @@
+/** Values of a family's labels, in the order of its label names. */
+export type LabelValues = readonly string[];
+
+export interface Counter {
+  /** Adds a non-negative amount, default 1. */
+  inc(by?: number): void;
+}
+
+export interface Gauge {
+  set(value: number): void;
+  add(by: number): void;
+}
+
+export interface Histogram {
+  observe(value: number): void;
+}
+
+/** One time series: its rendered label text, made once, and its numbers. */
+interface Series<T> {
+  readonly labels: string;
+  readonly cell: T;
+  lastUsed: number;
+}
+
+/** Most series one family holds; further label sets share one overflow series. */
+export const DEFAULT_MAX_SERIES = 10_000;
+
+export interface FamilyInit {
+  readonly name: string;
+  readonly help: string;
+  readonly type: "counter" | "gauge" | "histogram";
+  readonly labelNames: readonly string[];
+  readonly maxSeries?: number;
+  /** Label values of the overflow series; default: `other` for each. */
+  readonly overflow?: (values: LabelValues) => LabelValues;
+}
+
+/**
+ * All series of one name. Label sets beyond the bound are counted in one overflow series, so that what peers send can
+ * never grow memory (Linkerd GHSA-42mr-jpwh-m9rv is what happens without).
+ */
+export class Family<T> {
+  readonly name: string;
+  readonly help: string;
+  readonly type: FamilyInit["type"];
+  readonly labelNames: readonly string[];
+  readonly #maxSeries: number;
+  readonly #overflow: (values: LabelValues) => LabelValues;
+  readonly #makeCell: () => T;
+  readonly #now: () => number;
+  readonly #series = new Map<string, Series<T>>();
+  #overflowed = 0;
+
+  constructor(init: FamilyInit, makeCell: () => T, now: () => number) {
+    this.name = init.name;
+    this.help = init.help;
+    this.type = init.type;
+    this.labelNames = init.labelNames;
+    this.#maxSeries = init.maxSeries ?? DEFAULT_MAX_SERIES;
+    this.#overflow = init.overflow ?? ((values) => values.map(() => "other"));
+    this.#makeCell = makeCell;
+    this.#now = now;
+  }
+
+  /** The series of these label values. Keep the result where the label set is known beforehand. */
+  with(...values: LabelValues): T {
+    const found = this.#series.get(values.join("\u001f"));
+    if (found) {
+      found.lastUsed = this.#now();
+      return found.cell;
+    }
+    if (this.#series.size < this.#maxSeries) return this.#add(values);
+    this.#overflowed++;
+    const shared = this.#overflow(values);
+    return this.#series.get(shared.join("\u001f"))?.cell ?? this.#add(shared);
+  }
+
+  /** Uses of label sets that found no room. */
+  get overflowed(): number {
+    return this.#overflowed;
+  }
+
+  get size(): number {
+    return this.#series.size;
+  }
+
+  /** Forgets series that nobody used since `before` (ms, the registry's clock). Only for families nobody keeps handles of. */
+  expire(before: number): void {
+    for (const [key, series] of this.#series) if (series.lastUsed < before) this.#series.delete(key);
+  }
+
+  entries(): Iterable<{ readonly labels: string; readonly cell: T }> {
+    return this.#series.values();
+  }
+
+  #add(values: LabelValues): T {
+    const labels = this.labelNames.map((name, i) => `${name}="${escapeLabel(values[i] ?? "")}"`).join(",");
+    const series = { labels, cell: this.#makeCell(), lastUsed: this.#now() };
+    this.#series.set(values.join("\u001f"), series);
+    return series.cell;
+  }
+}
+
+/** Spec: OpenMetrics 1.0, escaping of label values. */
+const escapeLabel = (text: string): string =>
+  text.slice(0, 512).replace(/[\\"\n]/g, (char) => (char === "\n" ? "\\n" : `\\${char}`));

@@ -1,0 +1,49 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import type { MetricsRegistry } from "./registry.ts";
+
+/** `process_*` and event-loop gauges of this process, read at each scrape. */
+export function registerProcessMetrics(registry: MetricsRegistry): void {
+  const gauge = (name: string, help: string) => registry.gauge({ name, help, labelNames: [] });
+  const openFds = gauge("process_open_fds", "Open file descriptors");
+  const maxFds = gauge("process_max_fds", "Limit of open file descriptors");
+  const rss = gauge("process_resident_memory_bytes", "Resident memory (unstable)");
+  const start = gauge("process_start_time_seconds", "Start, seconds since the epoch (unstable)");
+  const lagP99 = gauge("ambit_control_thread_lag_seconds", "p99 delay of the control thread's event loop (unstable)");
+  const cpu = registry.counter({ name: "process_cpu_seconds", help: "CPU time used (unstable)", labelNames: [] });
+  const delay = monitorEventLoopDelay({ resolution: 20 });
+  delay.enable();
+  let cpuSeen = 0;
+  registry.beforeScrape(() => {
+    const { user, system } = process.cpuUsage();
+    const used = (user + system) / 1e6;
+    cpu.with().inc(used - cpuSeen);
+    cpuSeen = used;
+    openFds.with().set(countOpenFds());
+    maxFds.with().set(fileLimit());
+    rss.with().set(process.memoryUsage.rss());
+    start.with().set(Math.round(Date.now() / 1000 - process.uptime()));
+    lagP99.with().set(delay.percentile(99) / 1e9);
+    delay.reset();
+  });
+}
+
+function countOpenFds(): number {
+  try {
+    return readdirSync("/proc/self/fd").length;
+  } catch {
+    // EMFILE: no descriptor is left to count descriptors with.
+    return fileLimit();
+  }
+}
+
+let knownLimit = Number.NaN;
+function fileLimit(): number {
+  if (!Number.isNaN(knownLimit)) return knownLimit;
+  try {
+    knownLimit = Number(/Max open files\s+(\d+)/.exec(readFileSync("/proc/self/limits", "utf8"))?.[1] ?? Number.NaN);
+  } catch {
+    return Number.NaN;
+  }
+  return knownLimit;
+}
