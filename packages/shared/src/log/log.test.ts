@@ -74,7 +74,7 @@ describe("log levels", () => {
     expect(system.describeLevels()).toBe("info,access=debug,xds=off");
     access.debug("shown");
     system.scope("xds::client").error("silenced");
-    system.resetLevels();
+    system.setLevels(system.initialLevels());
     access.debug("hidden again");
     expect(lines.map((line) => line.split("\t")[3]?.trim())).toEqual(["shown"]);
   });

@@ -31,8 +31,8 @@ export interface LogOptions {
 export interface LogSystem {
   scope(name: string): Logger;
   levels(): LevelFilter;
-  /** Undoes every change since the start. */
-  resetLevels(): void;
+  /** The levels at the start, for going back to them. */
+  initialLevels(): LevelFilter;
   setLevels(levels: LevelFilter): void;
   describeLevels(): string;
   /** Lines lost because nobody read fast enough. */
@@ -52,9 +52,7 @@ export function createLogSystem(options: LogOptions): LogSystem {
     setLevels: (next) => {
       levels = next;
     },
-    resetLevels: () => {
-      levels = options.levels;
-    },
+    initialLevels: () => options.levels,
     describeLevels: () => formatLevelFilter(levels),
     dropped: () => bounded?.dropped ?? 0,
     flush: (timeoutMs) => bounded?.flush(timeoutMs) ?? Promise.resolve(),
