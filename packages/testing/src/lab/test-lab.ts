@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import type { Readable } from "node:stream";
 import {
   type ExecTarget,
   LabClient,
@@ -17,7 +19,14 @@ import { eventually } from "../eventually/index.ts";
 /** Whether this machine lets us make network namespaces; tests that need them skip with that reason otherwise. */
 export const canRunLab = process.getuid?.() === 0 && process.platform === "linux";
 
-const TRAFFIC_CLIENT = programPath("packages/lab/src/apps/traffic-client.ts");
+const CLIENT = programPath("packages/testing/src/programs/client.ts");
+
+/** A client still at work inside a pod. */
+export interface RunningClient<T> {
+  /** Ends its input, which tells some modes to finish. */
+  finish(): void;
+  readonly result: Promise<T>;
+}
 
 let started = 0;
 
@@ -70,16 +79,28 @@ export class TestLab {
     return spawnIn(this.client, target, command, "pipe");
   }
 
-  /** Runs the traffic client (see packages/lab/src/apps) in `NAMESPACE/POD` and reads its JSON. */
-  async traffic<T>(from: string, ...args: readonly (string | number)[]): Promise<T> {
+  /** Runs the test client (see programs/client.ts) in `NAMESPACE/POD` and reads its JSON. */
+  async run<T>(from: string, ...args: readonly (string | number)[]): Promise<T> {
     const [namespace = "", pod = ""] = from.split("/");
-    const result = await this.exec(
-      { namespace, pod },
-      [process.execPath, TRAFFIC_CLIENT, ...args.map(String)],
-      120_000,
-    );
-    if (result.exitCode !== 0) throw new Error(`traffic client in ${from}: ${result.stderr.slice(-800)}`);
+    const result = await this.exec({ namespace, pod }, [process.execPath, CLIENT, ...args.map(String)], 120_000);
+    if (result.exitCode !== 0) throw new Error(`test client in ${from}: ${result.stderr.slice(-800)}`);
     return JSON.parse(result.stdout) as T;
+  }
+
+  /** Starts the test client and resolves once it printed "open" on its error stream. */
+  async start<T>(from: string, ...args: readonly (string | number)[]): Promise<RunningClient<T>> {
+    const [namespace = "", pod = ""] = from.split("/");
+    const child = await this.spawn({ namespace, pod }, [process.execPath, CLIENT, ...args.map(String)]);
+    let output = "";
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+    });
+    const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));
+    await Promise.race([once(child.stderr as Readable, "data"), closed]);
+    return {
+      finish: () => child.stdin?.end(),
+      result: closed.then(() => JSON.parse(output) as T),
+    };
   }
 
   /** kill -9, from inside the lab's process namespace. */

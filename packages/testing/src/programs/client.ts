@@ -1,0 +1,265 @@
+/**
+ * The client of end-to-end tests, run inside a pod; prints one line of JSON.
+ *   echo HOST PORT [TEXT]           {answer}: writes, reads the same amount, ends
+ *   talk HOST PORT                  {answer}: says nothing, reads what comes first
+ *   read HOST PORT                  {answer}: reads to the end
+ *   upload HOST PORT BYTES          the sink's {bytes, sha256} and ours
+ *   download HOST PORT BYTES        {bytes, intact}
+ *   both HOST PORT BYTES            echo of BYTES while sending: {bytes, intact}
+ *   ended HOST PORT TEXT            {answer}: writes, ends its direction, reads what comes after
+ *   late HOST PORT BYTES            {answer}: reads to the end first, then writes BYTES and ends
+ *   many HOST PORT COUNT            {ok, failed}: COUNT connections at once, each echoed
+ *   flood HOST PORT SECONDS         {written}: writes as fast as it may to one that never reads
+ *   stream HOST PORT SECONDS        {echoes, failed, ended}: one connection, an echo every 20 ms; prints "open" on stderr
+ *   churn HOST PORT SECONDS [RATE]  {ok, failed, firstError}: paced new connections, one echo each
+ *   idle HOST PORT COUNT            holds COUNT connections until its input ends, then echoes on each: {open, alive}
+ *   udp HOST PORT                   {answer}
+ */
+import { createHash } from "node:crypto";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { patternBlock } from "./pattern.ts";
+
+async function dial(host: string, port: number): Promise<Socket> {
+  const socket = connect({ host, port, noDelay: true, allowHalfOpen: true });
+  await once(socket, "connect");
+  socket.on("error", (error: NodeJS.ErrnoException) => failures.push(error.code ?? error.message));
+  return socket;
+}
+
+const failures: string[] = [];
+
+function collected(socket: Socket): { text: string } {
+  const state = { text: "" };
+  socket.on("data", (chunk) => {
+    state.text += chunk.toString("utf8");
+  });
+  return state;
+}
+
+async function sendPattern(socket: Socket, bytes: number): Promise<void> {
+  for (let sent = 0; sent < bytes; ) {
+    const block = patternBlock(sent, Math.min(65536, bytes - sent));
+    sent += block.length;
+    if (!socket.write(block)) await Promise.race([once(socket, "drain"), once(socket, "close")]);
+    if (socket.destroyed) return;
+  }
+}
+
+function checkPattern(socket: Socket): { bytes: number; intact: boolean } {
+  const state = { bytes: 0, intact: true };
+  socket.on("data", (chunk) => {
+    for (let at = 0; at < chunk.length; ) {
+      const part = Math.min(65536, chunk.length - at);
+      if (!chunk.subarray(at, at + part).equals(patternBlock(state.bytes, part))) state.intact = false;
+      state.bytes += part;
+      at += part;
+    }
+  });
+  return state;
+}
+
+async function echo(host: string, port: number, text = "ping"): Promise<unknown> {
+  const socket = await dial(host, port);
+  const answer = collected(socket);
+  socket.end(text);
+  await once(socket, "close");
+  return { answer: answer.text, failures };
+}
+
+async function talk(host: string, port: number): Promise<unknown> {
+  const socket = await dial(host, port);
+  const [chunk] = (await Promise.race([once(socket, "data"), once(socket, "close").then(() => [Buffer.alloc(0)])])) as [
+    Buffer,
+  ];
+  socket.destroy();
+  return { answer: chunk.toString("utf8"), failures };
+}
+
+async function read(host: string, port: number): Promise<unknown> {
+  const socket = await dial(host, port);
+  const answer = collected(socket);
+  await once(socket, "end");
+  socket.end();
+  return { answer: answer.text, failures };
+}
+
+async function upload(host: string, port: number, bytes: number): Promise<unknown> {
+  const hash = createHash("sha256");
+  for (let sent = 0; sent < bytes; sent += 65536) hash.update(patternBlock(sent, Math.min(65536, bytes - sent)));
+  const socket = await dial(host, port);
+  const answer = collected(socket);
+  await sendPattern(socket, bytes);
+  socket.end();
+  await once(socket, "close");
+  return { ...(JSON.parse(answer.text || "{}") as object), expected: hash.digest("hex"), failures };
+}
+
+async function download(host: string, port: number, bytes: number): Promise<unknown> {
+  const socket = await dial(host, port);
+  const state = checkPattern(socket);
+  socket.write(`${bytes}\n`);
+  await once(socket, "end");
+  socket.end();
+  return { ...state, failures };
+}
+
+async function both(host: string, port: number, bytes: number): Promise<unknown> {
+  const socket = await dial(host, port);
+  const state = checkPattern(socket);
+  await sendPattern(socket, bytes);
+  socket.end();
+  if (!socket.readableEnded) await once(socket, "end");
+  return { ...state, failures };
+}
+
+async function late(host: string, port: number, bytes: number): Promise<unknown> {
+  const socket = await dial(host, port);
+  const answer = collected(socket);
+  await once(socket, "end");
+  await sendPattern(socket, bytes);
+  socket.end();
+  await once(socket, "close");
+  return { answer: answer.text, failures };
+}
+
+async function echoOnce(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, noDelay: true }, () => socket.write("x"));
+    let answered = false;
+    socket.setTimeout(30_000, () => socket.destroy(new Error("timed out")));
+    socket.on("data", () => {
+      answered = true;
+      socket.destroy();
+    });
+    socket.on("error", (error: NodeJS.ErrnoException) => failures.push(error.code ?? error.message));
+    socket.on("close", () => resolve(answered));
+  });
+}
+
+async function many(host: string, port: number, count: number): Promise<unknown> {
+  const sockets = await Promise.allSettled(Array.from({ length: count }, () => dial(host, port)));
+  const open = sockets.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+  const answers = await Promise.all(
+    open.map(async (socket, index) => {
+      const text = `connection ${index}`;
+      const answer = collected(socket);
+      socket.end(text);
+      await once(socket, "close");
+      return answer.text === text;
+    }),
+  );
+  const ok = answers.filter(Boolean).length;
+  return { ok, failed: count - ok, failures: failures.slice(0, 5) };
+}
+
+async function flood(host: string, port: number, seconds: number): Promise<unknown> {
+  const socket = await dial(host, port);
+  let written = 0;
+  const until = performance.now() + seconds * 1000;
+  while (performance.now() < until) {
+    const block = patternBlock(written, 65521);
+    written += block.length;
+    if (!socket.write(block))
+      await Promise.race([once(socket, "drain"), new Promise((resolve) => setTimeout(resolve, 100))]);
+    if (socket.writableLength > 1 << 20) await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  const stuck = socket.writableLength;
+  socket.destroy();
+  return { written: written - stuck };
+}
+
+async function stream(host: string, port: number, seconds: number): Promise<unknown> {
+  const socket = await dial(host, port);
+  process.stderr.write("open\n");
+  const started = performance.now();
+  const state = { echoes: 0, longestGapMs: 0, ended: "time is up" };
+  let last = started;
+  const ticker = setInterval(() => socket.write("tick\n"), 20);
+  const over = setTimeout(() => socket.destroy(), seconds * 1000);
+  socket.on("data", () => {
+    const now = performance.now();
+    state.longestGapMs = Math.max(state.longestGapMs, now - last);
+    last = now;
+    state.echoes++;
+  });
+  socket.on("end", () => {
+    state.ended = "closed by the other side";
+    socket.end();
+  });
+  await once(socket, "close");
+  clearInterval(ticker);
+  clearTimeout(over);
+  return { ...state, heldMs: performance.now() - started, failures };
+}
+
+async function churn(host: string, port: number, seconds: number, rate = 100): Promise<unknown> {
+  const results: Promise<boolean>[] = [];
+  const started = performance.now();
+  for (let n = 0; n < seconds * rate; n++) {
+    const waitMs = started + (n * 1000) / rate - performance.now();
+    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
+    results.push(echoOnce(host, port));
+  }
+  const answers = await Promise.all(results);
+  const ok = answers.filter(Boolean).length;
+  return { ok, failed: answers.length - ok, failures: failures.slice(0, 5) };
+}
+
+async function idle(host: string, port: number, count: number): Promise<unknown> {
+  const sockets: Socket[] = [];
+  for (let n = 0; n < count; n += 100) {
+    sockets.push(...(await Promise.all(Array.from({ length: Math.min(100, count - n) }, () => dial(host, port)))));
+  }
+  process.stderr.write("open\n");
+  process.stdin.resume();
+  await once(process.stdin, "end");
+  let alive = 0;
+  for (let at = 0; at < sockets.length; at += 200) {
+    const batch = sockets.slice(at, at + 200).map(async (socket) => {
+      socket.write("x");
+      await Promise.race([once(socket, "data"), once(socket, "close")]);
+      return !socket.destroyed;
+    });
+    alive += (await Promise.all(batch)).filter(Boolean).length;
+  }
+  return { open: sockets.length, alive, failures: failures.slice(0, 5) };
+}
+
+async function udp(host: string, port: number): Promise<unknown> {
+  const socket = createSocket(host.includes(":") ? "udp6" : "udp4");
+  socket.send("datagram", port, host);
+  const timer = setTimeout(() => socket.emit("message", Buffer.alloc(0)), 3000);
+  const [answer] = (await once(socket, "message")) as [Buffer];
+  clearTimeout(timer);
+  socket.close();
+  return { answer: answer.toString("utf8") };
+}
+
+const [mode = "", host = "", portText = "", third = "", fourth = ""] = process.argv.slice(2);
+const port = Number(portText);
+const MODES: Readonly<Record<string, () => Promise<unknown>>> = {
+  echo: () => echo(host, port, third || undefined),
+  talk: () => talk(host, port),
+  read: () => read(host, port),
+  upload: () => upload(host, port, Number(third)),
+  download: () => download(host, port, Number(third)),
+  both: () => both(host, port, Number(third)),
+  ended: () => echo(host, port, third),
+  late: () => late(host, port, Number(third)),
+  many: () => many(host, port, Number(third)),
+  flood: () => flood(host, port, Number(third)),
+  stream: () => stream(host, port, Number(third)),
+  churn: () => churn(host, port, Number(third), fourth ? Number(fourth) : undefined),
+  idle: () => idle(host, port, Number(third)),
+  udp: () => udp(host, port),
+};
+const run = MODES[mode];
+if (!run) throw new Error(`expected one of ${Object.keys(MODES).join(", ")}, got "${mode}"`);
+try {
+  process.stdout.write(`${JSON.stringify(await run())}\n`);
+} catch (error) {
+  process.stdout.write(`${JSON.stringify({ error: (error as NodeJS.ErrnoException).code ?? String(error) })}\n`);
+}
+process.exit(0);
