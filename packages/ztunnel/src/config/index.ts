@@ -1,3 +1,16 @@
+import { type ConfigMistake, deepFreeze, type Env, EnvReader } from "@ambit/shared/config";
+import { err, ok, type Result } from "@ambit/shared/errors";
+import { type ControlPlaneConfig, readControlPlane } from "./control-plane.ts";
+import { readDns } from "./dns.ts";
+import { type EnrolmentConfig, readEnrolment } from "./enrolment.ts";
+import { readLimits, readWorkers, type WorkersConfig } from "./limits.ts";
+import { type ListenConfig, readListen } from "./listen.ts";
+import { type LoggingConfig, readLogging } from "./logging.ts";
+import { readHttp2, readPool } from "./pool.ts";
+import { readShutdown, type ShutdownConfig } from "./shutdown.ts";
+import { readSockets, readTimeouts } from "./sockets.ts";
+import { rejectUnsupported } from "./unsupported.ts";
+
 /** The part of the configuration a data worker needs. Plain data: it crosses the thread boundary. */
 export interface DataPlaneConfig {
   /** `NETWORK`: the network this node is on; compared with xDS. */
@@ -27,4 +40,85 @@ export interface DataPlaneConfig {
   };
   readonly dns: { readonly enabled: boolean; readonly upstreams: readonly string[]; readonly ttlSeconds: number };
   readonly trustResponseBaggage: boolean;
+}
+
+/** The configuration of a whole ztunnel process, frozen. Every variable is described in docs/configuration.md. */
+export interface ZtunnelConfig {
+  readonly listen: ListenConfig;
+  readonly controlPlane: ControlPlaneConfig;
+  readonly enrolment: EnrolmentConfig;
+  readonly workers: WorkersConfig;
+  readonly shutdown: ShutdownConfig;
+  readonly logging: LoggingConfig;
+  /** What each data worker gets. */
+  readonly dataPlane: DataPlaneConfig;
+}
+
+/** What the parser may know of the machine. */
+export interface MachineFacts {
+  readonly cpus: number;
+}
+
+/** Reads the whole configuration from an environment record; all mistakes are reported together. Pure. */
+export function parseConfig(env: Env, facts: MachineFacts): Result<ZtunnelConfig, readonly ConfigMistake[]> {
+  const reader = new EnvReader(env);
+  const config = readAll(reader, facts);
+  const mistakes = reader.mistakes();
+  return mistakes.length > 0 ? err(mistakes) : ok(deepFreeze(config));
+}
+
+/** Every variable the parser looks at, `PREFIX*` for families. */
+export function configVariables(): readonly string[] {
+  const reader = new EnvReader({});
+  readAll(reader, { cpus: 1 });
+  return reader.names();
+}
+
+function readAll(reader: EnvReader, facts: MachineFacts): ZtunnelConfig {
+  const controlPlane = readControlPlane(reader);
+  const enrolment = readEnrolment(reader);
+  rejectUnsupported(reader);
+  return {
+    listen: readListen(reader),
+    controlPlane,
+    enrolment,
+    workers: readWorkers(reader, facts.cpus),
+    shutdown: readShutdown(reader),
+    logging: readLogging(reader),
+    dataPlane: {
+      network: reader.text("NETWORK", ""),
+      nodeName: enrolment.nodeName,
+      clusterId: controlPlane.clusterId,
+      clusterDomain: reader.text("CLUSTER_DOMAIN", "cluster.local"),
+      ...readSockets(reader),
+      http2: readHttp2(reader),
+      pool: readPool(reader),
+      timeouts: readTimeouts(reader),
+      limits: readLimits(reader),
+      dns: readDns(reader),
+    },
+  };
+}
+
+/** The configuration as it may be shown: the token and inline PEM are hidden. */
+export function redactConfig(config: ZtunnelConfig): Readonly<Record<string, unknown>> {
+  const { controlPlane } = config;
+  const hidePem = (text: string): string => (text.includes("-----BEGIN") ? "<PEM text>" : text);
+  return {
+    ...config,
+    controlPlane: {
+      ...controlPlane,
+      authToken: "<redacted>",
+      xds: {
+        ...controlPlane.xds,
+        rootCa: hidePem(controlPlane.xds.rootCa),
+        headers: Object.keys(controlPlane.xds.headers),
+      },
+      ca: {
+        ...controlPlane.ca,
+        rootCa: hidePem(controlPlane.ca.rootCa),
+        headers: Object.keys(controlPlane.ca.headers),
+      },
+    },
+  };
 }

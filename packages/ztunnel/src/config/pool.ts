@@ -1,0 +1,35 @@
+import type { EnvReader } from "@ambit/shared/config";
+
+const MIB = 1024 * 1024;
+const DEFAULT_MAX_STREAMS = 100;
+const DEFAULT_IDLE_RELEASE_MS = 5 * 60_000;
+
+/** Flow-control windows of HBONE, bytes. */
+export interface Http2Config {
+  readonly streamWindowBytes: number;
+  readonly connectionWindowBytes: number;
+  readonly frameBytes: number;
+}
+
+/** The outbound pool of HBONE sessions. */
+export interface PoolConfig {
+  readonly maxStreamsPerSession: number;
+  /** A session without streams is closed after this long. */
+  readonly idleReleaseMs: number;
+}
+
+export function readHttp2(env: EnvReader): Http2Config {
+  const window = { min: 65_535, max: 2 ** 31 - 1 };
+  return {
+    streamWindowBytes: env.integer("HTTP2_STREAM_WINDOW_SIZE", 4 * MIB, window),
+    connectionWindowBytes: env.integer("HTTP2_CONNECTION_WINDOW_SIZE", 16 * MIB, window),
+    frameBytes: env.integer("HTTP2_FRAME_SIZE", MIB, { min: 16_384, max: 2 ** 24 - 1 }),
+  };
+}
+
+export function readPool(env: EnvReader): PoolConfig {
+  return {
+    maxStreamsPerSession: env.integer("POOL_MAX_STREAMS_PER_CONNECTION", DEFAULT_MAX_STREAMS, { min: 1, max: 10_000 }),
+    idleReleaseMs: env.durationMs("POOL_UNUSED_RELEASE_TIMEOUT", DEFAULT_IDLE_RELEASE_MS),
+  };
+}
