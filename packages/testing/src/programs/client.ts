@@ -14,6 +14,7 @@
  *   churn HOST PORT SECONDS [RATE]  {ok, failed, firstError}: paced new connections, one echo each
  *   idle HOST PORT COUNT            holds COUNT connections until its input ends, then echoes on each: {open, alive}
  *   udp HOST PORT                   {answer}
+ *   closed HOST PORT                {error}: a datagram to a port nobody listens on; ICMP tells
  */
 import { createHash } from "node:crypto";
 import { createSocket } from "node:dgram";
@@ -49,7 +50,7 @@ async function sendPattern(socket: Socket, bytes: number): Promise<void> {
 
 function checkPattern(socket: Socket): { bytes: number; intact: boolean } {
   const state = { bytes: 0, intact: true };
-  socket.on("data", (chunk) => {
+  socket.on("data", (chunk: Buffer) => {
     for (let at = 0; at < chunk.length; ) {
       const part = Math.min(65536, chunk.length - at);
       if (!chunk.subarray(at, at + part).equals(patternBlock(state.bytes, part))) state.intact = false;
@@ -237,6 +238,17 @@ async function udp(host: string, port: number): Promise<unknown> {
   return { answer: answer.toString("utf8") };
 }
 
+async function closed(host: string, port: number): Promise<unknown> {
+  const socket = createSocket(host.includes(":") ? "udp6" : "udp4");
+  socket.connect(port, host);
+  await once(socket, "connect");
+  socket.send("datagram");
+  const timer = setTimeout(() => socket.emit("error", { code: "no ICMP within 3 s" }), 3000);
+  const error = await new Promise<NodeJS.ErrnoException>((resolve) => socket.once("error", resolve));
+  clearTimeout(timer);
+  return { error: error.code };
+}
+
 const [mode = "", host = "", portText = "", third = "", fourth = ""] = process.argv.slice(2);
 const port = Number(portText);
 const MODES: Readonly<Record<string, () => Promise<unknown>>> = {
@@ -254,6 +266,7 @@ const MODES: Readonly<Record<string, () => Promise<unknown>>> = {
   churn: () => churn(host, port, Number(third), fourth ? Number(fourth) : undefined),
   idle: () => idle(host, port, Number(third)),
   udp: () => udp(host, port),
+  closed: () => closed(host, port),
 };
 const run = MODES[mode];
 if (!run) throw new Error(`expected one of ${Object.keys(MODES).join(", ")}, got "${mode}"`);
