@@ -51,7 +51,10 @@ export function formatBaggage(baggage: Baggage): string {
 }
 
 /** What one key of the header sets. */
-const FIELD_OF: ReadonlyMap<string, (value: string) => Partial<Baggage>> = new Map([
+const FIELD_OF: ReadonlyMap<string, (value: string) => Partial<Baggage>> = new Map<
+  string,
+  (value: string) => Partial<Baggage>
+>([
   ["k8s.cluster.name", (clusterId: string) => ({ clusterId })],
   ["k8s.namespace.name", (namespace: string) => ({ namespace })],
   ["k8s.deployment.name", (workloadName: string) => ({ workloadType: "deployment" as const, workloadName })],

@@ -1,6 +1,7 @@
 /** The narrow face of the HTTP/2 engine. Everything above it (HBONE, tests, a later waypoint) sees only this. */
 import type { Duplex } from "node:stream";
 import type { MeshError } from "../errors/index.ts";
+import type { Clock } from "../time/index.ts";
 
 /** Header fields in wire order, names in lower case; pseudo-headers first. */
 export type HeaderList = readonly (readonly [name: string, value: string])[];
@@ -23,6 +24,8 @@ export interface H2Options {
   /** Preface and first SETTINGS must arrive within this long. */
   readonly prefaceTimeoutMs: number;
   readonly flood: FloodLimits;
+  /** For tests; the system's clock otherwise. */
+  readonly clock?: Clock;
 }
 
 /** Caps on frames that cost us work and the peer nothing; exceeding one ends the session with ENHANCE_YOUR_CALM. */

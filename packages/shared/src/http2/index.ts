@@ -10,3 +10,5 @@ export {
   type H2StreamHandlers,
   type HeaderList,
 } from "./api.ts";
+export { defaultH2Options } from "./default-options.ts";
+export { createH2Session } from "./session/session.ts";
