@@ -1,0 +1,86 @@
+import { canRunLab, useLab } from "@ambit/testing/lab";
+import { beforeAll, describe, expect, it } from "@jest/globals";
+
+const scenario = canRunLab ? describe : describe.skip;
+
+interface Footprint {
+  readonly residentMb: number;
+  readonly descriptors: number;
+}
+
+scenario("a long day in minutes (needs root and network namespaces)", () => {
+  const lab = useLab(["e2e/manifests/pairs.yaml"], ["LOG_LEVEL=warn"]);
+  let server = "";
+
+  beforeAll(async () => {
+    await lab.enrol("app");
+    server = (await lab.pod("app", "server")).ip;
+  }, 60_000);
+
+  async function footprint(node: string): Promise<Footprint> {
+    const pid = (await lab.status()).nodes.find((one) => one.name === node)?.ztunnel?.pid;
+    const script = `awk '{print $2*4096/1000000}' /proc/${pid}/statm; ls /proc/${pid}/fd | wc -l`;
+    const { stdout } = await lab.exec({ node }, ["sh", "-c", script]);
+    const [residentMb = Number.NaN, descriptors = Number.NaN] = stdout.trim().split("\n").map(Number);
+    return { residentMb, descriptors };
+  }
+
+  /** Batches of short connections; enough of them that a leak of a kilobyte each would show. */
+  async function churn(batches: number): Promise<void> {
+    for (let batch = 0; batch < batches; batch++) {
+      const result = await lab.run<{ ok: number; failed: number; failures: string[] }>(
+        "app/client",
+        "many",
+        server,
+        7001,
+        1000,
+      );
+      expect(result).toMatchObject({ ok: 1000, failed: 0 });
+    }
+  }
+
+  it("case 62: a hundred thousand connections leave neither memory nor descriptors behind", async () => {
+    await churn(20);
+    const warm = [await footprint("node1"), await footprint("node2")];
+    await churn(40);
+    const middle = [await footprint("node1"), await footprint("node2")];
+    await churn(40);
+    const end = [await footprint("node1"), await footprint("node2")];
+    process.stderr.write(`footprints: ${JSON.stringify({ warm, middle, end })}\n`);
+    for (const at of [0, 1]) {
+      // The allocator's plateau is reached in the first half; what grows after it would be a leak.
+      expect((end[at]?.residentMb ?? Number.NaN) - (middle[at]?.residentMb ?? 0)).toBeLessThan(12);
+      expect(Math.abs((end[at]?.descriptors ?? Number.NaN) - (warm[at]?.descriptors ?? 0))).toBeLessThan(20);
+    }
+  }, 900_000);
+
+  it("case 63: ten thousand idle connections stay, and each still works", async () => {
+    const before = await footprint("node2");
+    const idle = await lab.start<{ open: number; alive: number }>("app/client", "idle", server, 7001, 10_000);
+    await new Promise((resolve) => setTimeout(resolve, 20_000));
+    const loaded = await footprint("node2");
+    idle.finish();
+    expect(await idle.result).toMatchObject({ open: 10_000, alive: 10_000 });
+    const kilobytesEach = ((loaded.residentMb - before.residentMb) * 1000) / 10_000;
+    process.stderr.write(`idle connections: ${kilobytesEach.toFixed(1)} kB each\n`);
+    expect(kilobytesEach).toBeLessThan(32);
+  }, 240_000);
+
+  it("case 64: one pod's bulk transfer leaves its neighbour's requests answered", async () => {
+    interface Stream {
+      readonly echoes: number;
+      readonly longestGapMs: number;
+      readonly ended: string;
+    }
+    const quiet = await lab.run<Stream>("app/client", "stream", server, 7001, 5);
+    const noise = lab.run("app/neighbour", "upload", server, 7002, 3 * 1024 ** 3);
+    const noisy = await lab.run<Stream>("app/client", "stream", server, 7001, 5);
+    await noise;
+    process.stderr.write(
+      `echoes quiet ${quiet.echoes}, beside a bulk transfer ${noisy.echoes}, longest gap ${noisy.longestGapMs} ms\n`,
+    );
+    expect(noisy.ended).toBe("time is up");
+    expect(noisy.echoes).toBeGreaterThan(quiet.echoes * 0.8);
+    expect(noisy.longestGapMs).toBeLessThan(500);
+  }, 120_000);
+});
