@@ -1,0 +1,41 @@
+import { ErrorCode, type ErrorOrigin, MeshError } from "../errors/index.ts";
+import type { PeerIdentity, RevocationCheck } from "./api.ts";
+import { isPeerRevoked } from "./revocation.ts";
+
+/** A handshake that failed; nothing of the application's was sent, so trying elsewhere is safe. */
+export function handshakeFailed(origin: ErrorOrigin, reason: string, cause?: unknown): MeshError {
+  return new MeshError(ErrorCode.TLS_HANDSHAKE_FAILED, `TLS handshake failed: ${reason}`, {
+    origin,
+    retry: "safe",
+    cause,
+    context: { reason },
+  });
+}
+
+export function handshakeTimedOut(origin: ErrorOrigin, timeoutMs: number): MeshError {
+  const message = `expected the TLS handshake to end within ${timeoutMs} ms, it did not`;
+  return new MeshError(ErrorCode.TLS_HANDSHAKE_TIMEOUT, message, { origin, retry: "safe", context: { timeoutMs } });
+}
+
+/** `40D3...:error:0A0000C7:SSL routines:function:reason:file:line:` */
+const OPENSSL_REASON = /:SSL routines:[^:]*:([^:]+):/;
+
+/** The reason in Node's and OpenSSL's own short form where there is one, such as `CERT_HAS_EXPIRED`. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code = "code" in error && typeof error.code === "string" ? error.code : undefined;
+  return code ?? OPENSSL_REASON.exec(error.message)?.[1] ?? error.message;
+}
+
+/** @returns the refusal when the peer's chain holds a revoked certificate */
+export function refuseRevoked(
+  peer: PeerIdentity,
+  revocation: RevocationCheck,
+  origin: ErrorOrigin,
+): MeshError | undefined {
+  if (!isPeerRevoked(peer, revocation)) return undefined;
+  return new MeshError(ErrorCode.TLS_PEER_CERTIFICATE_REVOKED, `the certificate of ${peer.uri} is revoked`, {
+    origin,
+    context: { peer: peer.uri, serial: peer.serial },
+  });
+}
