@@ -22,9 +22,10 @@ const OPENSSL_REASON = /:SSL routines:[^:]*:([^:]+):/;
 
 /** The reason in Node's and OpenSSL's own short form where there is one, such as `CERT_HAS_EXPIRED`. */
 export function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const code = "code" in error && typeof error.code === "string" ? error.code : undefined;
-  return code ?? OPENSSL_REASON.exec(error.message)?.[1] ?? error.message;
+  // By shape: errors that OpenSSL's callbacks raise may come from another realm (workers' and tests' contexts).
+  const { code, message } = Object(error) as { code?: unknown; message?: unknown };
+  const text = typeof message === "string" ? message : String(error);
+  return typeof code === "string" ? code : (OPENSSL_REASON.exec(text)?.[1] ?? text);
 }
 
 /** @returns the refusal when the peer's chain holds a revoked certificate */
