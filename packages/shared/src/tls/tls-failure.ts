@@ -17,15 +17,12 @@ export function handshakeTimedOut(origin: ErrorOrigin, timeoutMs: number): MeshE
   return new MeshError(ErrorCode.TLS_HANDSHAKE_TIMEOUT, message, { origin, retry: "safe", context: { timeoutMs } });
 }
 
-/** `40D3...:error:0A0000C7:SSL routines:function:reason:file:line:` */
-const OPENSSL_REASON = /:SSL routines:[^:]*:([^:]+):/;
-
 /** The reason in Node's and OpenSSL's own short form where there is one, such as `CERT_HAS_EXPIRED`. */
 export function reasonOf(error: unknown): string {
   // By shape: errors that OpenSSL's callbacks raise may come from another realm (workers' and tests' contexts).
   const { code, message } = Object(error) as { code?: unknown; message?: unknown };
   const text = typeof message === "string" ? message : String(error);
-  return typeof code === "string" ? code : (OPENSSL_REASON.exec(text)?.[1] ?? text);
+  return typeof code === "string" ? code : text;
 }
 
 /** @returns the refusal when the peer's chain holds a revoked certificate */
