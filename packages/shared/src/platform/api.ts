@@ -1,5 +1,6 @@
 /** What Node cannot do by itself, as one seam. `linux.ts` does it by FFI; every call is synchronous. Descriptors are CLOEXEC and non-blocking. */
 import type { IpAddress, SocketAddress } from "../net/index.ts";
+import type { Clock } from "../time/index.ts";
 
 /** An open network namespace. Keeping it open keeps the namespace alive: close it when the pod is gone. */
 export interface Netns {
@@ -56,4 +57,13 @@ export interface Platform {
   close(fd: number): void;
   /** Soft RLIMIT_NOFILE raised to the hard limit; returns the new limit. */
   raiseFileLimit(): number;
+  /** Sends netlink requests in the namespace; the kernel's first answer to each, in order. Not for dumps. */
+  netlinkExchange(netnsFd: number, protocol: number, requests: readonly Uint8Array[]): Buffer[];
+  /** A raw packet socket on an interface there, for `receivePackets`. Throws when there is no such interface. */
+  openPacketSocket(netnsFd: number, interfaceName: string): number;
+  /** Reads frames until the returned function is called, which reads what is queued and closes the descriptor. */
+  receivePackets(fd: number, onPacket: PacketHandler, clock: Clock): () => void;
 }
+
+/** `frame` is only valid during the call; `wireLength` is larger when the frame was cut. */
+export type PacketHandler = (frame: Buffer, receivedAtMicros: number, wireLength: number) => void;

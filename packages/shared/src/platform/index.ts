@@ -1,1 +1,4 @@
-export type { DialOptions, ListenerOptions, Netns, Platform } from "./api.ts";
+export type { DialOptions, ListenerOptions, Netns, PacketHandler, Platform } from "./api.ts";
+export { EEXIST, ENOENT, errnoName } from "./errno.ts";
+export { linuxPlatform } from "./linux.ts";
+export { portablePlatform } from "./portable.ts";

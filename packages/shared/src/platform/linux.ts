@@ -1,0 +1,29 @@
+import type { Platform } from "./api.ts";
+import { raiseFileLimit } from "./file-limit.ts";
+import { interfaceAddresses } from "./interfaces.ts";
+import { closeDescriptor } from "./libc.ts";
+import { netlinkExchange } from "./netlink.ts";
+import { currentNetns, inNetns, openNetns } from "./netns.ts";
+import { originalDestination } from "./original-destination.ts";
+import { openPacketSocket, receivePackets } from "./packet-capture.ts";
+import { bindUdp, boundPort, dialTcp, duplicate, ipv6Usable, listenTcp } from "./sockets.ts";
+
+/** Everything, by calls to the C library. Namespaces, marks and transparent sockets need privileges. */
+export const linuxPlatform: Platform = {
+  openNetns,
+  currentNetns,
+  inNetns,
+  listenTcp,
+  bindUdp,
+  dialTcp,
+  originalDestination,
+  interfaceAddresses,
+  ipv6Usable,
+  boundPort,
+  duplicate,
+  close: closeDescriptor,
+  raiseFileLimit,
+  netlinkExchange,
+  openPacketSocket,
+  receivePackets,
+};
