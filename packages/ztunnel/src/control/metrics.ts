@@ -10,6 +10,7 @@ const DNS_LABELS = [
 ] as const;
 const DNS_BUCKETS = [0.0005, 0.001, 0.01, 0.1, 1, 5];
 const DURATION_BUCKETS = [0.001, 0.01, 0.1, 1, 10, 60, 600, 3600];
+const SETUP_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10];
 /** Names of policies in labels are the cluster's own; still bounded. */
 const MAX_REFUSAL_SERIES = 1_000;
 
@@ -32,6 +33,12 @@ export function createZtunnelMetrics(registry: MetricsRegistry, version: string)
     help: "Life of a connection (unstable)",
     labelNames: ["direction"],
     buckets: DURATION_BUCKETS,
+  });
+  const setup = registry.histogram({
+    name: "ambit_connection_setup_seconds",
+    help: "From accept to the moment bytes may flow (unstable)",
+    labelNames: ["direction"],
+    buckets: SETUP_BUCKETS,
   });
   const dnsRequests = counter("istio_dns_requests", "DNS questions", DNS_LABELS);
   const dnsUpstream = counter("istio_dns_upstream_requests", "DNS questions sent on", DNS_LABELS);
@@ -68,7 +75,10 @@ export function createZtunnelMetrics(registry: MetricsRegistry, version: string)
     labelOverflow: gauge("ambit_metrics_label_overflow", "Uses of traffic label sets beyond the bound"),
     refused: ({ code, policy, direction }: ConnectionRecord) =>
       code && refusals.with(code, policy ?? "-", direction).inc(),
-    closed: ({ durationMs, direction }: ConnectionRecord) => duration.with(direction).observe(durationMs / 1000),
+    closed({ durationMs, setupMs, direction }: ConnectionRecord) {
+      duration.with(direction).observe(durationMs / 1000);
+      if (setupMs !== undefined) setup.with(direction).observe(setupMs / 1000);
+    },
     dns(record: DnsRecord) {
       const labels = [
         record.queryType.toLowerCase(),

@@ -47,6 +47,8 @@ export interface ConnectionRecord {
   readonly bytesSent: number;
   readonly bytesReceived: number;
   readonly durationMs: number;
+  /** From accept to the moment bytes may flow; absent when it never came. On "closed" only. */
+  readonly setupMs?: number;
   readonly flag: ResponseFlag;
   /** Reason of a refusal or failure; absent on success. */
   readonly code?: ErrorCode;
