@@ -1,0 +1,207 @@
+/**
+ * One TCP connection of an application, made cheap: every connection of a worker reads into the same buffer, and no
+ * connection has closures of its own. Bytes never pass through the stream machinery on their way in.
+ */
+import net, { type OnReadOpts, Socket } from "node:net";
+import type { SocketAddress } from "@ambit/shared/net";
+import { ipOf } from "@ambit/shared/net";
+
+/** Who is told what happens on a connection. Methods are called synchronously and must not throw. */
+export interface TcpOwner {
+  /**
+   * `bytes` is only valid during the call: it is the worker's shared read buffer.
+   * @returns false to stop reading until `resume`
+   */
+  onBytes(bytes: Buffer): boolean;
+  /** The peer ended its direction; nothing more will be read. */
+  onEof(): void;
+  /** Everything written was given to the kernel. */
+  onDrain(): void;
+  /** Reset, time-out or another socket error. `onClosed` follows. */
+  onFailure(error: Error): void;
+  /** Both directions are over and the descriptor is closed; exactly once, and the last call. */
+  onClosed(): void;
+}
+
+/** Bytes of one read at most. More does not help: a read this long is already rare on one core. */
+const READ_BUFFER_BYTES = 256 * 1024;
+const shared = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
+const connectionKey = Symbol("ambit.tcp-connection");
+type OwnedSocket = Socket & { [connectionKey]?: TcpConnection };
+
+function onRead(this: unknown, length: number, buffer: Uint8Array): boolean {
+  const connection = (this as OwnedSocket)[connectionKey];
+  if (connection === undefined) return false;
+  return connection.owner.onBytes((buffer as Buffer).subarray(0, length));
+}
+const sharedRead: OnReadOpts = { buffer: shared, callback: onRead };
+
+function onData(this: OwnedSocket, chunk: Buffer): void {
+  if (this[connectionKey]?.owner.onBytes(chunk) === false) this.pause();
+}
+function onEnd(this: OwnedSocket): void {
+  this[connectionKey]?.owner.onEof();
+}
+function onDrain(this: OwnedSocket): void {
+  this[connectionKey]?.owner.onDrain();
+}
+function onError(this: OwnedSocket, error: Error): void {
+  this[connectionKey]?.socketFailed(error);
+}
+function onClose(this: OwnedSocket): void {
+  this[connectionKey]?.socketClosed();
+}
+
+/** Until an owner takes over: nothing is read, a failure is only remembered. */
+const nobody: TcpOwner = {
+  onBytes: () => false,
+  onEof: () => undefined,
+  onDrain: () => undefined,
+  onFailure: () => undefined,
+  onClosed: () => undefined,
+};
+const closedEarly = new Error("the connection was closed before it could be served");
+
+/** Connections with writes of this tick; flushed together so that consecutive chunks leave in one `writev`. */
+let dirty: Socket[] = [];
+function flushDirty(): void {
+  const flushed = dirty;
+  dirty = [];
+  for (const socket of flushed) socket.uncork();
+}
+
+export class TcpConnection {
+  owner: TcpOwner = nobody;
+  private readonly socket: Socket;
+  private failure: Error | undefined;
+  private closed = false;
+
+  private constructor(socket: Socket, directRead: boolean) {
+    this.socket = socket;
+    (socket as OwnedSocket)[connectionKey] = this;
+    socket.on("end", onEnd).on("error", onError).on("drain", onDrain).on("close", onClose);
+    if (!directRead) socket.pause().on("data", onData);
+  }
+
+  /** Takes over a socket that was accepted paused (`pauseOnConnect`). The given Socket object must not be used again. */
+  static adopt(accepted: Socket): TcpConnection {
+    if (!directReadWorks()) return new TcpConnection(accepted, false);
+    const internals = accepted as unknown as { _handle: unknown };
+    const handle = internals._handle;
+    internals._handle = null;
+    const init = { handle, allowHalfOpen: true, manualStart: true, onread: sharedRead };
+    return new TcpConnection(new Socket(init as net.SocketConstructorOpts), true);
+  }
+
+  /** Takes over a socket made by `unconnectedSocket` once it is connected. */
+  static own(connected: Socket): TcpConnection {
+    return new TcpConnection(connected, true);
+  }
+
+  /** A paused socket on an unconnected descriptor (bound, marked, in the right namespace); it owns the descriptor. */
+  static unconnectedSocket(fd: number): Socket {
+    const init = { fd, readable: true, writable: true, allowHalfOpen: true, manualStart: true, onread: sharedRead };
+    return new Socket(init as net.SocketConstructorOpts).pause();
+  }
+
+  /** Hands the connection to `owner` and reads for it. One that is closed already says so at once. */
+  start(owner: TcpOwner): void {
+    this.owner = owner;
+    if (!this.closed) {
+      this.socket.resume();
+      return;
+    }
+    owner.onFailure(this.failure ?? closedEarly);
+    owner.onClosed();
+  }
+
+  /** @internal */
+  socketFailed(error: Error): void {
+    this.failure = error;
+    this.owner.onFailure(error);
+  }
+
+  /** @internal */
+  socketClosed(): void {
+    this.closed = true;
+    this.owner.onClosed();
+  }
+
+  pause(): void {
+    this.socket.pause();
+  }
+
+  resume(): void {
+    this.socket.resume();
+  }
+
+  /** Queues bytes; the buffer must not change afterwards. @returns false when the caller should wait for `onDrain` */
+  write(bytes: Buffer): boolean {
+    const socket = this.socket;
+    if (socket.destroyed) return true;
+    if (socket.writableCorked === 0) {
+      socket.cork();
+      if (dirty.push(socket) === 1) process.nextTick(flushDirty);
+    }
+    return socket.write(bytes);
+  }
+
+  /** FIN after everything written; the other direction stays open. */
+  end(): void {
+    this.socket.end();
+  }
+
+  /** Flushes what was written, then closes both directions. */
+  endAndClose(): void {
+    this.socket.destroySoon();
+  }
+
+  /** RST: the peer learns that the other side failed. */
+  reset(): void {
+    if (this.socket.connecting) this.socket.destroy();
+    else this.socket.resetAndDestroy();
+  }
+
+  destroy(): void {
+    this.socket.destroy();
+  }
+
+  get destroyed(): boolean {
+    return this.socket.destroyed;
+  }
+
+  /** Bytes written and not yet taken by the kernel. */
+  get queuedBytes(): number {
+    return this.socket.writableLength;
+  }
+
+  get remote(): SocketAddress | undefined {
+    return addressOf(this.socket.remoteAddress, this.socket.remotePort);
+  }
+
+  get local(): SocketAddress | undefined {
+    return addressOf(this.socket.localAddress, this.socket.localPort);
+  }
+
+  /** Descriptor number, for the platform's socket calls; -1 when closed. */
+  get fd(): number {
+    return (this.socket as unknown as { _handle: { fd: number } | null })._handle?.fd ?? -1;
+  }
+}
+
+function addressOf(ip: string | undefined, port: number | undefined): SocketAddress | undefined {
+  return ip === undefined || port === undefined ? undefined : { ip: ipOf(ip), port };
+}
+
+let directRead: boolean | undefined;
+/**
+ * Whether an accepted handle can be moved to a Socket with `onread`. Both halves are undocumented (the option is
+ * public, the handle is not), so it is looked at once, and without it plain 'data' events are used.
+ */
+export function directReadWorks(): boolean {
+  directRead ??= (() => {
+    const probe = new Socket({ onread: sharedRead } as net.SocketConstructorOpts) as unknown as { _handle?: unknown };
+    return "_handle" in probe && typeof net.Socket.prototype.resetAndDestroy === "function";
+  })();
+  return directRead;
+}
