@@ -1,0 +1,106 @@
+/** Program entry: command line and environment in, exit code out. Everything else is in app.ts. */
+import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { type ConfigMistake, configError } from "@ambit/shared/config";
+import { createShutdown } from "@ambit/shared/lifecycle";
+import { createLogSystem, type Logger, type LogSystem } from "@ambit/shared/log";
+import { linuxPlatform } from "@ambit/shared/platform";
+import { systemClock, systemRandom } from "@ambit/shared/time";
+import { startZtunnel } from "./app.ts";
+import { type Command, parseArguments, USAGE } from "./config/arguments.ts";
+import { parseConfig, redactConfig, type ZtunnelConfig } from "./config/index.ts";
+import { nodeWarning, packageVersion } from "./control/version.ts";
+
+/** Codes of sysexits.h. */
+const EXIT_USAGE = 64;
+const EXIT_SOFTWARE = 70;
+const EXIT_UNAVAILABLE = 69;
+const FLUSH_MS = 500;
+
+const command = parseArguments(process.argv.slice(2));
+const config = parseConfig(process.env, { cpus: availableParallelism() });
+const mistakes: readonly ConfigMistake[] = [
+  ...(command.ok ? [] : command.error),
+  ...(config.ok || (command.ok && command.value !== "proxy") ? [] : config.error),
+];
+if (mistakes.length > 0) {
+  process.stderr.write(`ztunnel: ${configError(mistakes).message}\n`);
+  process.exitCode = EXIT_USAGE;
+} else if (command.ok) {
+  await run(command.value, config.ok ? config.value : undefined);
+}
+
+async function run(what: Command, settings: ZtunnelConfig | undefined): Promise<void> {
+  if (what === "help") process.stdout.write(USAGE);
+  else if (what === "version") process.stdout.write(`ztunnel ${packageVersion()} (node ${process.version})\n`);
+  else if (settings) await proxy(settings);
+}
+
+async function proxy(settings: ZtunnelConfig): Promise<void> {
+  const logs = createLogSystem(settings.logging);
+  const log = logs.scope("app");
+  const exit = async (code: number): Promise<void> => {
+    await logs.flush(FLUSH_MS);
+    process.exit(code);
+  };
+  guardAgainstBugs(log, exit);
+  const shutdown = createShutdown(process, () => process.exit(0));
+  announce(settings, logs, log);
+  try {
+    const ztunnel = await startZtunnel(settings, {
+      platform: linuxPlatform,
+      clock: systemClock,
+      random: systemRandom,
+      logs,
+      resolvConf: readResolvConf(),
+      requestShutdown: (cause) => shutdown.request(cause),
+    });
+    const cause = await shutdown.requested;
+    log.info("shutting down", { cause, deadline_ms: settings.shutdown.drainDeadlineMs });
+    await ztunnel.stop(settings.shutdown.drainDeadlineMs);
+    log.info("done");
+    await exit(0);
+  } catch (error) {
+    log.error("cannot start", { error: error as Error });
+    await exit(EXIT_UNAVAILABLE);
+  }
+}
+
+function announce(settings: ZtunnelConfig, logs: LogSystem, log: Logger): void {
+  const warning = nodeWarning(process.version);
+  if (warning) log.warn(warning);
+  let files = 0;
+  try {
+    files = linuxPlatform.raiseFileLimit();
+  } catch (error) {
+    log.warn("cannot raise the limit of open files", { error: error as Error });
+  }
+  log.info("starting", { version: packageVersion(), node: process.version, pid: process.pid, files });
+  const configLog = logs.scope("config");
+  for (const [section, values] of Object.entries(redactConfig(settings))) {
+    configLog.info("configuration", { section, values: JSON.stringify(values) });
+  }
+}
+
+/**
+ * A bug on the control thread leaves its state unknown, so the process ends and its supervisor starts a fresh one. A
+ * rejected promise nobody waited for belongs to one background task: it is logged, and the rest goes on.
+ */
+function guardAgainstBugs(log: Logger, exit: (code: number) => Promise<void>): void {
+  process.on("uncaughtException", (error) => {
+    log.error("bug: uncaught exception, ending", { error, stack: error.stack });
+    void exit(EXIT_SOFTWARE);
+  });
+  process.on("unhandledRejection", (reason) => {
+    const error = reason instanceof Error ? reason : new Error(String(reason));
+    log.error("bug: unhandled rejection", { error, stack: error.stack });
+  });
+}
+
+function readResolvConf(): string {
+  try {
+    return readFileSync("/etc/resolv.conf", "utf8");
+  } catch {
+    return "";
+  }
+}

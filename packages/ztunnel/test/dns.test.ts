@@ -1,0 +1,176 @@
+import { createSocket, type Socket as UdpSocket } from "node:dgram";
+import { once } from "node:events";
+import { createServer, type Server } from "node:net";
+import { ipOf } from "@ambit/shared/net";
+import { linuxPlatform } from "@ambit/shared/platform";
+import type { Service, Workload } from "@ambit/shared/workload";
+import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
+import * as dnsPacket from "dns-packet";
+import { DnsForwarder, DnsProxy } from "../src/dns/index.ts";
+import type { DnsRecord } from "../src/observe/records.ts";
+
+const CART: Service = {
+  name: "cart",
+  namespace: "shop",
+  hostname: "cart.shop.svc.cluster.local",
+  vips: [{ network: "", address: ipOf("10.96.0.7") }],
+  cidrVips: [],
+  ports: [],
+  subjectAltNames: [],
+  weightedWaypoints: [],
+  ipFamilies: "Automatic",
+  canonical: true,
+  visibility: "Public",
+};
+
+const query = (name: string, id = 77): Buffer =>
+  dnsPacket.encode({ type: "query", id, flags: 0x100, questions: [{ name, type: "A" }] });
+
+describe("DnsProxy on loopback sockets", () => {
+  let upstream: UdpSocket;
+  let upstreamTcp: Server;
+  let proxy: DnsProxy;
+  let port: number;
+  let records: DnsRecord[];
+  let behave: (message: Buffer, reply: (answer: Buffer) => void) => void;
+
+  const respond = (message: Buffer, ip = "192.0.2.1"): Buffer => {
+    const { id, questions } = dnsPacket.decode(message);
+    const name = questions?.[0]?.name ?? "";
+    return dnsPacket.encode({
+      type: "response",
+      id: id ?? 0,
+      questions: questions ?? [],
+      answers: [{ type: "A", name, ttl: 5, data: ip }],
+    });
+  };
+
+  beforeEach(async () => {
+    behave = (message, reply) => reply(respond(message));
+    upstream = createSocket("udp4");
+    upstream.on("message", (message, from) =>
+      behave(message, (answer) => upstream.send(answer, from.port, from.address)),
+    );
+    upstream.bind(0, "127.0.0.1");
+    await once(upstream, "listening");
+    upstreamTcp = createServer((socket) => {
+      socket.on("data", (chunk: Buffer) => {
+        const answer = respond(chunk.subarray(2), "192.0.2.2");
+        socket.write(Buffer.concat([Buffer.from([answer.length >> 8, answer.length & 255]), answer]));
+      });
+    });
+    upstreamTcp.listen(upstream.address().port, "127.0.0.1");
+    await once(upstreamTcp, "listening");
+    records = [];
+    const upstreams = [`127.0.0.1:${upstream.address().port}`];
+    proxy = new DnsProxy({
+      pod: "shop/web",
+      view: { servicesByHostname: (name) => (name === CART.hostname ? [CART] : []), endpointsOf: () => [] },
+      forwarder: new DnsForwarder({ platform: linuxPlatform, upstreams, attemptTimeoutMs: 300, maxInFlight: 50 }),
+      clusterDomain: "cluster.local",
+      ttlSeconds: 30,
+      random: () => 0.5,
+      now: () => performance.now(),
+      ownWorkload: async () =>
+        ({ namespace: "shop", network: "", canonicalName: "web", canonicalRevision: "v1" }) as Workload,
+      record: (record) => records.push(record),
+    });
+    const fd = linuxPlatform.bindUdp({ ip: ipOf("127.0.0.1"), port: 0, reusePort: true });
+    port = linuxPlatform.boundPort(fd);
+    proxy.serveUdp(fd, 4);
+    proxy.serveTcp(linuxPlatform.listenTcp({ ip: ipOf("127.0.0.1"), port, reusePort: true }));
+  });
+
+  afterEach(() => {
+    proxy.close();
+    upstream.close();
+    upstreamTcp.close();
+  });
+
+  async function askUdp(message: Buffer): Promise<dnsPacket.DecodedPacket> {
+    const client = createSocket("udp4");
+    client.send(message, port, "127.0.0.1");
+    const [answer] = (await once(client, "message")) as [Buffer];
+    client.close();
+    return dnsPacket.decode(answer);
+  }
+
+  it("answers a mesh name from the service table", async () => {
+    const answer = await askUdp(query("cart.shop"));
+    expect(answer.answers).toMatchObject([{ name: "cart.shop", type: "A", ttl: 30, data: "10.96.0.7" }]);
+    expect(answer.flag_aa).toBe(true);
+    expect(records).toMatchObject([
+      { answeredBy: "mesh", responseCode: "NOERROR", protocol: "udp", name: "cart.shop" },
+    ]);
+  });
+
+  it("passes other names on under another id and gives the answer back under the client's", async () => {
+    let upstreamId = 0;
+    behave = (message, reply) => {
+      upstreamId = message.readUInt16BE(0);
+      reply(respond(message));
+    };
+    const answer = await askUdp(query("example.org", 77));
+    expect(answer.id).toBe(77);
+    expect(answer.answers).toMatchObject([{ data: "192.0.2.1" }]);
+    expect(upstreamId).not.toBe(77);
+    expect(records).toMatchObject([{ answeredBy: "upstream", responseCode: "NOERROR" }]);
+  });
+
+  it("case 47: waits on past a forged answer with a wrong id", async () => {
+    behave = (message, reply) => {
+      const forged = respond(message, "203.0.113.66");
+      forged.writeUInt16BE((message.readUInt16BE(0) + 1) & 0xffff, 0);
+      reply(forged);
+      reply(respond(message));
+    };
+    expect((await askUdp(query("example.org"))).answers).toMatchObject([{ data: "192.0.2.1" }]);
+  });
+
+  it("answers SERVFAIL when no upstream answers in time", async () => {
+    behave = () => {};
+    const answer = await askUdp(query("example.org"));
+    expect(answer.rcode).toBe("SERVFAIL");
+    expect(records).toMatchObject([{ responseCode: "SERVFAIL" }]);
+  });
+
+  it("case 47: a storm of unanswered questions is bounded and each still gets an answer", async () => {
+    behave = () => {};
+    const answers = await Promise.all(
+      Array.from({ length: 200 }, (_, n) => askUdp(query(`storm-${n}.example.org`, n + 1))),
+    );
+    expect(answers.every((answer) => answer.rcode === "SERVFAIL")).toBe(true);
+  });
+
+  it("case 47: serves TCP, several questions on one connection, forwarding by TCP", async () => {
+    const { connect } = await import("node:net");
+    const socket = connect(port, "127.0.0.1");
+    const framed = (message: Buffer): Buffer =>
+      Buffer.concat([Buffer.from([message.length >> 8, message.length & 255]), message]);
+    socket.write(Buffer.concat([framed(query("cart.shop", 1)), framed(query("example.org", 2))]));
+    let received = Buffer.alloc(0);
+    const seen: Record<number, unknown> = {};
+    for await (const chunk of socket) {
+      received = Buffer.concat([received, chunk as Buffer]);
+      while (received.length >= 2 && received.length >= received.readUInt16BE(0) + 2) {
+        const end = received.readUInt16BE(0) + 2;
+        const answer = dnsPacket.decode(received.subarray(2, end));
+        const first = answer.answers?.[0];
+        seen[answer.id ?? 0] = first?.type === "A" ? first.data : undefined;
+        received = received.subarray(end);
+      }
+      if (Object.keys(seen).length === 2) break;
+    }
+    expect(seen).toEqual({ 1: "10.96.0.7", 2: "192.0.2.2" });
+  });
+
+  it("case 47: answers FORMERR to garbage with an id and stays up", async () => {
+    const garbage = Buffer.concat([query("x").subarray(0, 12), Buffer.from([0xc0, 12])]);
+    const client = createSocket("udp4");
+    client.send(garbage, port, "127.0.0.1");
+    const [answer] = (await once(client, "message")) as [Buffer];
+    client.close();
+    expect(answer.readUInt16BE(2) & 0xf).toBe(1);
+    expect((await askUdp(query("cart.shop"))).answers?.length).toBe(1);
+  });
+});
