@@ -38,9 +38,9 @@ export class DnsProxy {
     this.#init = init;
   }
 
-  /** Takes over a bound UDP descriptor. */
-  serveUdp(fd: number): void {
-    const socket = createSocket({ type: "udp4" });
+  /** Takes over a bound UDP descriptor of that address family. */
+  serveUdp(fd: number, family: 4 | 6): void {
+    const socket = createSocket({ type: `udp${family}` });
     socket.on("error", () => socket.close());
     socket.on("message", (message, from) => {
       void this.answer(message, "udp").then((reply) => {
@@ -127,7 +127,7 @@ export class DnsProxy {
     socket.setTimeout(TCP_IDLE_MS, () => socket.destroy());
     socket.on("error", () => socket.destroy());
     socket.on("close", () => this.#connections.delete(socket));
-    socket.on("data", (chunk) => {
+    socket.on("data", (chunk: Buffer) => {
       pending = Buffer.concat([pending, chunk]);
       if (pending.length > MAX_TCP_BACKLOG_BYTES) socket.destroy();
       while (pending.length >= 2 && pending.length >= pending.readUInt16BE(0) + 2) {

@@ -90,7 +90,7 @@ export class DnsForwarder {
         settle(new MeshError(ErrorCode.UPSTREAM_RESET, "the DNS upstream closed before it answered")),
       );
       socket.on("connect", () => socket.write(withLength(sent)));
-      socket.on("data", (chunk) => {
+      socket.on("data", (chunk: Buffer) => {
         received = Buffer.concat([received, chunk]);
         const total = received.length >= 2 ? received.readUInt16BE(0) + 2 : Number.POSITIVE_INFINITY;
         if (received.length < total) return;
