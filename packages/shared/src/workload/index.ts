@@ -1,3 +1,6 @@
+export type { Endpoint } from "./endpoint-index.ts";
+export { addressFromProto, type MeshAddress } from "./from-proto.ts";
+export { type FoundAddress, type MeshChange, MeshStore } from "./mesh-store.ts";
 export {
   type AddressDelta,
   type GatewayAddress,
@@ -10,3 +13,5 @@ export {
   serviceKey,
   type Workload,
 } from "./model.ts";
+export { serviceToProto, workloadToProto } from "./to-proto.ts";
+export type { OwnPlace } from "./workload-index.ts";
