@@ -152,6 +152,16 @@ privileged("the platform in namespaces", () => {
     inner.close();
   });
 
+  it("makes a namespace of its own and stays where it was", () => {
+    const home = platform.currentNetns();
+    const made = platform.createNetns();
+    const after = platform.currentNetns();
+    expect(made.id).not.toBe(home.id);
+    expect(after.id).toBe(home.id);
+    expect(platform.interfaceAddresses(made.fd)).toEqual([]);
+    for (const opened of [home, made, after]) opened.close();
+  });
+
   it("refuses an asynchronous task, which would run in the wrong namespace after the first await", () => {
     const netns = platform.openNetns(pathOf(a));
     expect(() => platform.inNetns(netns.fd, async () => 1)).toThrow(/async task/);

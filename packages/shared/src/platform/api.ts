@@ -38,6 +38,8 @@ export interface Platform {
   /** Throws MeshError NETNS_NOT_FOUND. */
   openNetns(path: string): Netns;
   currentNetns(): Netns;
+  /** A new, empty namespace (only `lo`, which is down) that lives as long as it is open. */
+  createNetns(): Netns;
   /** Runs `task` with this thread inside the namespace and switches back before returning, whatever happens. Never async. */
   inNetns<T>(netnsFd: number, task: () => T): T;
   /** A bound, listening TCP descriptor for `server.listen({ fd })`. Throws MeshError PLATFORM_CALL_FAILED naming the call and errno. */

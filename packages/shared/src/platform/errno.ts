@@ -9,5 +9,3 @@ export function errnoName(errno: number): string {
 }
 
 export const EAGAIN: number = constants.errno.EAGAIN;
-export const EEXIST: number = constants.errno.EEXIST;
-export const ENOENT: number = constants.errno.ENOENT;

@@ -8,6 +8,7 @@ import { errnoName } from "./errno.ts";
 export interface Libc {
   open(path: string, flags: number): number;
   close(fd: number): number;
+  unshare(kinds: number): number;
   setns(fd: number, kind: number): number;
   socket(domain: number, type: number, protocol: number): number;
   setsockopt(fd: number, level: number, name: number, value: Uint8Array, length: number): number;
@@ -31,6 +32,7 @@ export interface Libc {
 const SIGNATURES: Readonly<Record<Exclude<keyof Libc, "errno">, string>> = {
   open: "int open(const char *, int, ...)",
   close: "int close(int)",
+  unshare: "int unshare(int)",
   setns: "int setns(int, int)",
   socket: "int socket(int, int, int)",
   setsockopt: "int setsockopt(int, int, int, const void *, uint32_t)",

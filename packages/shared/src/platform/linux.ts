@@ -3,7 +3,7 @@ import { raiseFileLimit } from "./file-limit.ts";
 import { interfaceAddresses } from "./interfaces.ts";
 import { closeDescriptor } from "./libc.ts";
 import { netlinkExchange } from "./netlink.ts";
-import { currentNetns, inNetns, openNetns } from "./netns.ts";
+import { createNetns, currentNetns, inNetns, openNetns } from "./netns.ts";
 import { originalDestination } from "./original-destination.ts";
 import { openPacketSocket, receivePackets } from "./packet-capture.ts";
 import { bindUdp, boundPort, dialTcp, duplicate, ipv6Usable, listenTcp } from "./sockets.ts";
@@ -12,6 +12,7 @@ import { bindUdp, boundPort, dialTcp, duplicate, ipv6Usable, listenTcp } from ".
 export const linuxPlatform: Platform = {
   openNetns,
   currentNetns,
+  createNetns,
   inNetns,
   listenTcp,
   bindUdp,

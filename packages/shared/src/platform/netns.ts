@@ -27,6 +27,20 @@ export function currentNetns(): Netns {
   return openNetns(OWN_NETNS);
 }
 
+/** @throws MeshError PLATFORM_CALL_FAILED without the privilege to make one */
+export function createNetns(): Netns {
+  const home = currentNetns();
+  try {
+    // Entering our own first makes inNetns bring this thread back from the new one.
+    return inNetns(home.fd, () => {
+      if (libc().unshare(CLONE_NEWNET) < 0) throw callFailed("unshare", "of the network namespace");
+      return currentNetns();
+    });
+  } finally {
+    home.close();
+  }
+}
+
 function ownedNetns(fd: number): Netns {
   const { dev, ino } = fstatSync(fd, { bigint: true });
   let open = true;

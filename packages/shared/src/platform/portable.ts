@@ -9,6 +9,7 @@ import { linuxPlatform } from "./linux.ts";
 export const portablePlatform: Platform = {
   ...linuxPlatform,
   openNetns: () => refuse("openNetns"),
+  createNetns: () => refuse("createNetns"),
   inNetns: () => refuse("inNetns"),
   listenTcp: (options) => linuxPlatform.listenTcp(unprivileged("listenTcp", options)),
   bindUdp: (options) => linuxPlatform.bindUdp(unprivileged("bindUdp", options)),
