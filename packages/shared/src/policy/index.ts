@@ -1,3 +1,5 @@
+export { matchesPolicy } from "./evaluate.ts";
+export { type PolicyRejection, policyFromProto } from "./from-proto.ts";
 export {
   type AuthorizationPolicy,
   type PolicyClause,
@@ -8,3 +10,6 @@ export {
   type ServiceAccountMatch,
   type StringMatch,
 } from "./model.ts";
+export { type PolicyDestination, PolicyStore } from "./policy-store.ts";
+export { policyToProto } from "./to-proto.ts";
+export type { PolicyConnection, Verdict } from "./verdict.ts";
