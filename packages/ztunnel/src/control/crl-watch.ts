@@ -31,7 +31,7 @@ export interface CrlWatch {
  */
 export function watchCrl(init: CrlWatchInit): CrlWatch {
   const { path, clock, log, onRevocations, debounceMs = DEBOUNCE_MS } = init;
-  let last = "";
+  let last: string | undefined;
   let stopped = false;
   let cancel: () => void = () => {};
 
