@@ -13,37 +13,33 @@ export function registerProcessMetrics(registry: MetricsRegistry): void {
   const cpu = registry.counter({ name: "process_cpu_seconds", help: "CPU time used (unstable)", labelNames: [] });
   const delay = monitorEventLoopDelay({ resolution: 20 });
   delay.enable();
+  const limit = fileLimit();
   let cpuSeen = 0;
   registry.beforeScrape(() => {
     const { user, system } = process.cpuUsage();
     const used = (user + system) / 1e6;
     cpu.with().inc(used - cpuSeen);
     cpuSeen = used;
-    openFds.with().set(countOpenFds());
-    maxFds.with().set(fileLimit());
-    rss.with().set(process.memoryUsage.rss());
+    // Each of these needs a descriptor to look; without one left, what was known stays.
+    openFds.with().set(attempt(() => readdirSync("/proc/self/fd").length) ?? limit);
+    rss.with().set(attempt(() => process.memoryUsage.rss()) ?? Number.NaN);
+    maxFds.with().set(limit);
     start.with().set(Math.round(Date.now() / 1000 - process.uptime()));
     lagP99.with().set(delay.percentile(99) / 1e9);
     delay.reset();
   });
 }
 
-function countOpenFds(): number {
+function attempt(read: () => number): number | undefined {
   try {
-    return readdirSync("/proc/self/fd").length;
+    return read();
   } catch {
-    // EMFILE: no descriptor is left to count descriptors with.
-    return fileLimit();
+    return undefined;
   }
 }
 
-let knownLimit = Number.NaN;
+/** The soft limit, which a process raises before anything else. */
 function fileLimit(): number {
-  if (!Number.isNaN(knownLimit)) return knownLimit;
-  try {
-    knownLimit = Number(/Max open files\s+(\d+)/.exec(readFileSync("/proc/self/limits", "utf8"))?.[1] ?? Number.NaN);
-  } catch {
-    return Number.NaN;
-  }
-  return knownLimit;
+  const text = attempt(() => Number(/Max open files\s+(\d+)/.exec(readFileSync("/proc/self/limits", "utf8"))?.[1]));
+  return text ?? Number.NaN;
 }
