@@ -13,7 +13,7 @@ export interface AdsServiceInit extends AdsClientEvents {
   readonly store: ResourceStore;
   readonly clock: Clock;
   /** Who calls, by its token; the reason goes to the caller as UNAUTHENTICATED. */
-  authenticate(metadata: Metadata): Result<{ readonly node: string }>;
+  authenticate(metadata: Metadata): Promise<Result<{ readonly node: string }>>;
   /** The first set of objects is loaded: before that an empty answer would look like an empty mesh. */
   readonly loaded: () => boolean;
   onConnect(node: string): void;
@@ -45,7 +45,7 @@ export class AdsService {
 
   /** For `server.addService(service.definition, service.handlers)`. */
   get handlers(): { deltaAggregatedResources(stream: AdsStream): void } {
-    return { deltaAggregatedResources: (stream) => this.#serve(stream) };
+    return { deltaAggregatedResources: (stream) => void this.#admit(stream) };
   }
 
   clients(): AdsClientStatus[] {
@@ -63,14 +63,18 @@ export class AdsService {
     this.#debounce.stop();
   }
 
-  #serve(stream: AdsStream): void {
+  /** Nothing of the stream is read before its caller is known. */
+  async #admit(stream: AdsStream): Promise<void> {
     stream.on("error", () => {});
-    const caller = this.#init.authenticate(stream.metadata);
-    if (!caller.ok) {
-      stream.emit("error", { code: status.UNAUTHENTICATED, details: caller.error });
-      return;
-    }
-    const client = new AdsClient(caller.value.node, this.#init.store, stream, this.#init);
+    stream.pause();
+    const caller = await this.#init.authenticate(stream.metadata);
+    if (stream.cancelled || stream.destroyed) return;
+    if (caller.ok) this.#serve(stream, caller.value.node);
+    else stream.emit("error", { code: status.UNAUTHENTICATED, details: caller.error });
+  }
+
+  #serve(stream: AdsStream, node: string): void {
+    const client = new AdsClient(node, this.#init.store, stream, this.#init);
     this.#clients.add(client);
     this.#init.onConnect(client.node);
     let flushesAtOnce = false;
