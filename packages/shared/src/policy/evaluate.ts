@@ -55,8 +55,12 @@ export function ruleHolds(rule: CompiledRule, facts: ConnectionFacts): boolean {
 }
 
 function clauseHolds(clause: CompiledClause, facts: ConnectionFacts): boolean {
-  for (const match of clause) if (identityHolds(match, facts) && addressesHold(match, facts)) return true;
+  for (const match of clause) if (matchHolds(match, facts)) return true;
   return false;
+}
+
+export function matchHolds(match: CompiledMatch, facts: ConnectionFacts): boolean {
+  return identityHolds(match, facts) && addressesHold(match, facts);
 }
 
 function identityHolds(match: CompiledMatch, facts: ConnectionFacts): boolean {

@@ -2,6 +2,7 @@ import { Buckets } from "./buckets.ts";
 import type { CompiledClause, CompiledMatch, CompiledRule } from "./compile.ts";
 import { CidrDimension, type Dimension, SetDimension, type TestRule, TextDimension } from "./dimensions.ts";
 import type { ConnectionFacts } from "./evaluate.ts";
+import { ExceptionDimension } from "./exception-dimension.ts";
 
 /** Where one match of a rule is filed. */
 interface Filing {
@@ -12,8 +13,8 @@ interface Filing {
 /**
  * Finds the rules that may hold for a connection without visiting the others. Each rule is filed under one of its
  * clauses, each match of that clause under one of its fields: whichever lies least crowded now, so that ten
- * thousand rules of one principal are told apart by their ports. A rule none of whose clauses can be filed
- * (only `not` fields) is visited always. Finding too much costs time; `ruleHolds` decides.
+ * thousand rules of one principal are told apart by their ports. A rule without clauses is visited always.
+ * Finding too much costs time only: `ruleHolds` decides.
  */
 export class RuleIndex {
   /** Most telling first: ties go to the earlier one. */
@@ -43,7 +44,9 @@ export class RuleIndex {
       (facts) => facts.destination,
     ),
     new SetDimension(noIdentity, (facts) => facts.principal === undefined),
+    new ExceptionDimension(),
   ];
+
   readonly #always = new Buckets<true, CompiledRule>();
   readonly #filings = new Map<CompiledRule, readonly Filing[]>();
 
