@@ -19,37 +19,37 @@ export interface ControlPlaneMetrics {
 const COMPILE_BUCKETS = [0.0001, 0.001, 0.01, 0.1, 1, 10];
 
 export function createMetrics(registry: MetricsRegistry, facts: () => ControlPlaneFacts): ControlPlaneMetrics {
-  const pushes = registry.counter({ name: "ambit_xds_pushes", help: "Responses sent", labels: ["url"] });
+  const pushes = registry.counter({ name: "ambit_xds_pushes", help: "Responses sent", labelNames: ["url"] });
   const sent = registry.counter({
     name: "ambit_xds_resources_sent",
     help: "Resources and removals sent",
-    labels: ["url"],
+    labelNames: ["url"],
   });
   const nacks = registry.counter({
     name: "ambit_xds_nacks",
     help: "Responses a proxy refused in part",
-    labels: ["url"],
+    labelNames: ["url"],
   });
   const compileSeconds = registry.histogram({
     name: "ambit_compile_duration_seconds",
     help: "Time from a change of objects to its resources",
-    labels: [],
+    labelNames: [],
     buckets: COMPILE_BUCKETS,
   });
   const recompiled = registry.counter({
     name: "ambit_compile_resources",
     help: "Resources compiled again",
-    labels: [],
+    labelNames: [],
   });
   const certificates = registry.counter({
     name: "ambit_ca_requests",
     help: "Certificate requests by gRPC status",
-    labels: ["status"],
+    labelNames: ["status"],
   });
-  const objects = registry.gauge({ name: "ambit_objects", help: "Objects loaded", labels: [] });
-  const problems = registry.gauge({ name: "ambit_input_problems", help: "Things wrong in the input now", labels: [] });
-  const clients = registry.gauge({ name: "ambit_xds_clients", help: "Connected proxies", labels: [] });
-  const resources = registry.gauge({ name: "ambit_xds_resources", help: "Resources served", labels: ["url"] });
+  const objects = registry.gauge({ name: "ambit_objects", help: "Objects loaded", labelNames: [] });
+  const problems = registry.gauge({ name: "ambit_input_problems", help: "Things wrong in the input now", labelNames: [] });
+  const clients = registry.gauge({ name: "ambit_xds_clients", help: "Connected proxies", labelNames: [] });
+  const resources = registry.gauge({ name: "ambit_xds_resources", help: "Resources served", labelNames: ["url"] });
   registerProcessMetrics(registry);
   registry.beforeScrape(() => {
     const now = facts();
