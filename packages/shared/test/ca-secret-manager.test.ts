@@ -1,4 +1,4 @@
-import { type CertificateIssuer, createSecretManager, type SecretManager, type SecretState } from "@ambit/shared/ca";
+import { type CertificateIssuer, createSecretManager, type SecretManager, type SecretManagerGauge, type SecretState } from "@ambit/shared/ca";
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import type { SpiffeUri } from "@ambit/shared/identity";
 import type { Clock } from "@ambit/shared/time";
@@ -123,7 +123,7 @@ class TestIssuer implements CertificateIssuer {
 interface Rig {
   readonly clock: ManualClock;
   readonly issuer: TestIssuer;
-  readonly manager: SecretManager;
+  readonly manager: SecretManager & SecretManagerGauge;
   readonly states: [SpiffeUri, SecretState["kind"]][];
   readonly failures: string[];
 }

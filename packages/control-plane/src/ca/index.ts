@@ -1,0 +1,11 @@
+export { type Authority, type AuthorityInit, openAuthority } from "./authority.ts";
+export { AuthorityFile, promoteNextRoot, retirePreviousRoots, stageNextRoot } from "./authority-files.ts";
+export { type CaAnswer, type CaService, type CaServiceInit, caService } from "./ca-service.ts";
+export { authorizeIdentity, type IdentityPermit, type NodeRestriction } from "./check-request.ts";
+export { type AuthenticateNode, createJoinTokens, type JoinTokensInit, type NodeCaller } from "./join-tokens.ts";
+export {
+  ALWAYS_SERVED_NAMES,
+  createServerCredentials,
+  type RenewedCredentials,
+  type ServerCredentialsInit,
+} from "./server-credentials.ts";
