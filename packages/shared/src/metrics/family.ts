@@ -15,15 +15,17 @@ export interface Histogram {
   observe(value: number): void;
 }
 
-/** One time series: its rendered label text, made once, and its numbers. */
+/** One time series: its label values and its numbers. */
 interface Series<T> {
-  readonly labels: string;
+  readonly values: LabelValues;
   readonly cell: T;
   lastUsed: number;
 }
 
 /** Most series one family holds; further label sets share one overflow series. */
 export const DEFAULT_MAX_SERIES = 10_000;
+
+const MAX_LABEL_LENGTH = 512;
 
 export interface FamilyInit {
   readonly name: string;
@@ -46,12 +48,12 @@ export class Family<T> {
   readonly labelNames: readonly string[];
   readonly #maxSeries: number;
   readonly #overflow: (values: LabelValues) => LabelValues;
-  readonly #makeCell: () => T;
+  readonly #makeCell: (values: LabelValues) => T;
   readonly #now: () => number;
   readonly #series = new Map<string, Series<T>>();
   #overflowed = 0;
 
-  constructor(init: FamilyInit, makeCell: () => T, now: () => number) {
+  constructor(init: FamilyInit, makeCell: (values: LabelValues) => T, now: () => number) {
     this.name = init.name;
     this.help = init.help;
     this.type = init.type;
@@ -89,18 +91,14 @@ export class Family<T> {
     for (const [key, series] of this.#series) if (series.lastUsed < before) this.#series.delete(key);
   }
 
-  entries(): Iterable<{ readonly labels: string; readonly cell: T }> {
+  entries(): Iterable<{ readonly values: LabelValues; readonly cell: T }> {
     return this.#series.values();
   }
 
   #add(values: LabelValues): T {
-    const labels = this.labelNames.map((name, i) => `${name}="${escapeLabel(values[i] ?? "")}"`).join(",");
-    const series = { labels, cell: this.#makeCell(), lastUsed: this.#now() };
+    const bounded = values.map((value) => value.slice(0, MAX_LABEL_LENGTH));
+    const series = { values: bounded, cell: this.#makeCell(bounded), lastUsed: this.#now() };
     this.#series.set(values.join("\u001f"), series);
     return series.cell;
   }
 }
-
-/** Spec: OpenMetrics 1.0, escaping of label values. */
-const escapeLabel = (text: string): string =>
-  text.slice(0, 512).replace(/[\\"\n]/g, (char) => (char === "\n" ? "\\n" : `\\${char}`));

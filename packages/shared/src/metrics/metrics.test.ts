@@ -23,9 +23,9 @@ a_total{x="v\\"\\n\\\\"} 2
 b 1.5
 # HELP h H
 # TYPE h histogram
-h_bucket{x="v",le="0.5"} 2
-h_bucket{x="v",le="1.0"} 3
-h_bucket{x="v",le="+Inf"} 4
+h_bucket{le="0.5",x="v"} 2
+h_bucket{le="1",x="v"} 3
+h_bucket{le="+Inf",x="v"} 4
 h_sum{x="v"} 4.75
 h_count{x="v"} 4
 # EOF
@@ -44,8 +44,8 @@ h_count{x="v"} 4
 
   it("refuses a name twice", () => {
     const registry = createRegistry();
-    registry.gauge({ name: "a", help: "", labelNames: [] });
-    expect(() => registry.gauge({ name: "a", help: "", labelNames: [] })).toThrow("registered once");
+    registry.gauge({ name: "a", help: "A", labelNames: [] });
+    expect(() => registry.gauge({ name: "a", help: "A", labelNames: [] })).toThrow("registered once");
   });
 });
 

@@ -1,17 +1,18 @@
+import {
+  Counter as PromCounter,
+  Gauge as PromGauge,
+  Histogram as PromHistogram,
+  Registry as PromRegistry,
+} from "prom-client";
 import { invariant } from "../errors/index.ts";
 import { type Clock, systemClock } from "../time/index.ts";
-import { type Counter, Family, type FamilyInit, type Gauge, type Histogram } from "./family.ts";
+import { type Counter, Family, type FamilyInit, type Gauge, type Histogram, type LabelValues } from "./family.ts";
 
 type Describe = Omit<FamilyInit, "type">;
 
-/** What one series holds; `render` yields its sample lines. */
-interface Cell {
-  render(name: string, labels: string): string;
-}
-
-export type CounterFamily = Family<Counter & Cell>;
-export type GaugeFamily = Family<Gauge & Cell>;
-export type HistogramFamily = Family<Histogram & Cell>;
+export type CounterFamily = Family<Counter>;
+export type GaugeFamily = Family<Gauge>;
+export type HistogramFamily = Family<Histogram>;
 
 /** The metrics of one process. Names are unique; a counter's name is given without `_total`. */
 export interface MetricsRegistry {
@@ -26,93 +27,95 @@ export interface MetricsRegistry {
   scrape(): Promise<string>;
 }
 
+/** A family and how its numbers get into prom-client when a scrape wants them. */
+interface Entry {
+  readonly family: Family<unknown>;
+  publish(): void;
+}
+
+/**
+ * prom-client holds the names and writes the text. Counting itself is adding to a plain number: prom-client looks a label
+ * set up by its text at every call, which a scrape can afford and a connection cannot.
+ */
 export function createRegistry(clock: Clock = systemClock): MetricsRegistry {
-  const families = new Map<string, Family<Cell>>();
+  const prom = new PromRegistry();
+  prom.setContentType(PromRegistry.OPENMETRICS_CONTENT_TYPE as never);
+  const entries = new Map<string, Entry>();
   const tasks: (() => void | Promise<void>)[] = [];
   const now = (): number => clock.monotonic();
-  function add<T extends Cell>(init: FamilyInit, makeCell: () => T): Family<T> {
-    invariant(
-      /^[a-z_][a-z0-9_]*$/.test(init.name) && !families.has(init.name),
-      `metric ${init.name} is registered once`,
-    );
-    const family = new Family(init, makeCell, now);
-    families.set(init.name, family);
+  const add = <T>(family: Family<T>, publish: (family: Family<T>) => void): Family<T> => {
+    entries.set(family.name, { family: family as Family<unknown>, publish: () => publish(family) });
     return family;
-  }
+  };
+  const promInit = ({ name, help, labelNames }: Describe) => {
+    invariant(/^[a-z_][a-z0-9_]*$/.test(name) && !entries.has(name), `metric ${name} is registered once`);
+    return { name, help: help.replace(/\n/g, " "), labelNames: [...labelNames], registers: [prom] };
+  };
   return {
-    counter: (describe) => add({ ...describe, type: "counter" }, counterCell),
-    gauge: (describe) => add({ ...describe, type: "gauge" }, gaugeCell),
-    histogram: ({ buckets, ...describe }) => add({ ...describe, type: "histogram" }, () => histogramCell(buckets)),
+    counter(describe) {
+      const metric = new PromCounter(promInit(describe));
+      return add(
+        new Family<Counter & { value: number }>({ ...describe, type: "counter" }, counterCell, now),
+        (family) => {
+          metric.reset();
+          for (const { values, cell } of family.entries()) metric.inc(labelsOf(family.labelNames, values), cell.value);
+        },
+      );
+    },
+    gauge(describe) {
+      const metric = new PromGauge(promInit(describe));
+      return add(new Family<Gauge & { value: number }>({ ...describe, type: "gauge" }, gaugeCell, now), (family) => {
+        metric.reset();
+        for (const { values, cell } of family.entries()) metric.set(labelsOf(family.labelNames, values), cell.value);
+      });
+    },
+    histogram({ buckets, ...describe }) {
+      const metric = new PromHistogram({ ...promInit(describe), buckets: [...buckets] });
+      const cell = (values: LabelValues): Histogram => metric.labels(...values);
+      return add(new Family<Histogram>({ ...describe, type: "histogram" }, cell, now), () => {});
+    },
     beforeScrape: (task) => tasks.push(task),
     describe: () =>
-      [...families.values()].map(({ name, type, labelNames }) => ({
+      [...entries.values()].map(({ family: { name, type, labelNames } }) => ({
         name: type === "counter" ? `${name}_total` : name,
         type,
         labels: labelNames,
       })),
     async scrape() {
       for (const task of tasks) await task();
-      return `${[...families.values()].map(renderFamily).join("")}# EOF\n`;
+      let text = "";
+      for (const [name, { family, publish }] of entries) {
+        if (family.size === 0) continue;
+        publish();
+        text += `${await prom.getSingleMetricAsString(name)}\n`;
+      }
+      return `${text}# EOF\n`;
     },
   };
 }
 
-function renderFamily(family: Family<Cell>): string {
-  if (family.size === 0) return "";
-  let text = `# HELP ${family.name} ${family.help.replace(/\n/g, " ")}\n# TYPE ${family.name} ${family.type}\n`;
-  for (const { labels, cell } of family.entries()) text += cell.render(family.name, labels);
-  return text;
-}
+const labelsOf = (names: readonly string[], values: LabelValues): Record<string, string> =>
+  Object.fromEntries(names.map((name, index) => [name, values[index] ?? ""]));
 
-const sample = (name: string, labels: string, value: number): string =>
-  `${name}${labels === "" ? "" : `{${labels}}`} ${value}\n`;
-
-function counterCell(): Counter & Cell {
-  let value = 0;
-  return {
+function counterCell(): Counter & { value: number } {
+  const cell = {
+    value: 0,
     inc(by = 1) {
-      if (by > 0) value += by;
-    },
-    render: (name, labels) => sample(`${name}_total`, labels, value),
-  };
-}
-
-function gaugeCell(): Gauge & Cell {
-  let value = 0;
-  return {
-    set(next) {
-      value = next;
-    },
-    add(by) {
-      value += by;
-    },
-    render: (name, labels) => sample(name, labels, value),
-  };
-}
-
-function histogramCell(buckets: readonly number[]): Histogram & Cell {
-  const counts = buckets.map(() => 0);
-  let count = 0;
-  let sum = 0;
-  return {
-    observe(value) {
-      count++;
-      sum += value;
-      const index = buckets.findIndex((bound) => value <= bound);
-      if (index >= 0) counts[index] = (counts[index] ?? 0) + 1;
-    },
-    render(name, labels) {
-      let cumulative = 0;
-      const prefix = labels === "" ? "" : `${labels},`;
-      const lines = buckets.map((bound, i) => {
-        cumulative += counts[i] ?? 0;
-        return sample(`${name}_bucket`, `${prefix}le="${formatBound(bound)}"`, cumulative);
-      });
-      const total = sample(`${name}_bucket`, `${prefix}le="+Inf"`, count);
-      return `${lines.join("")}${total}${sample(`${name}_sum`, labels, sum)}${sample(`${name}_count`, labels, count)}`;
+      if (by > 0) cell.value += by;
     },
   };
+  return cell;
 }
 
-/** OpenMetrics wants a canonical float: `1` is printed `1.0`. */
-const formatBound = (bound: number): string => (Number.isInteger(bound) ? `${bound}.0` : String(bound));
+function gaugeCell(): Gauge & { value: number } {
+  const cell = {
+    value: 0,
+    set(next: number) {
+      cell.value = next;
+    },
+    add(by: number) {
+      cell.value += by;
+    },
+  };
+  return cell;
+}
