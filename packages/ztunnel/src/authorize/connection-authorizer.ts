@@ -14,7 +14,7 @@ import { grantPermit, type Permit } from "./permit.ts";
 
 /** What is judged: who came from where, and what was meant. */
 export interface InboundSubject {
-  readonly sourceIp: IpAddress;
+  readonly source: SocketAddress;
   /** Proven by mutual TLS; absent for plaintext. */
   readonly peer?: PeerIdentity;
   /** The pod's own address and the application's port. */
@@ -78,11 +78,11 @@ export class ConnectionAuthorizer {
    * A workload that speaks HBONE has one identity; another one from its address is stolen or misrouted. Addresses xDS
    * does not know (gateways of other networks, nodes) are judged by the proven identity alone.
    */
-  private identityMismatch({ peer, sourceIp }: InboundSubject): AuthorizationRefusal | undefined {
+  private identityMismatch({ peer, source }: InboundSubject): AuthorizationRefusal | undefined {
     if (peer === undefined) return undefined;
-    const owner = this.state.findWorkloadByIp(sourceIp);
+    const owner = this.state.findWorkloadByIp(source.ip);
     if (owner === undefined || owner.protocol !== "HBONE" || identityOf(owner) === peer.uri) return undefined;
-    const message = `${sourceIp} belongs to ${identityOf(owner)}, but the peer proved to be ${peer.uri}`;
+    const message = `${source.ip} belongs to ${identityOf(owner)}, but the peer proved to be ${peer.uri}`;
     return { kind: "refused", code: ErrorCode.SOURCE_IDENTITY_MISMATCH, message };
   }
 }

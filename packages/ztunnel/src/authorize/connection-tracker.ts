@@ -68,7 +68,7 @@ export class ConnectionTracker {
     const concerned: string[] = [];
     for (const [uid, connections] of this.byPod) {
       for (const { subject } of connections) {
-        if (!ips.has(subject.sourceIp)) continue;
+        if (!ips.has(subject.source.ip)) continue;
         concerned.push(uid);
         break;
       }

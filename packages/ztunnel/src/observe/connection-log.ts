@@ -28,7 +28,8 @@ export type ConnectionEnd = Pick<ConnectionRecord, "code" | "message" | "policy"
 export class ConnectionLog {
   private readonly buffer: RecordBuffer;
   private readonly clock: Clock;
-  readonly facts: ConnectionFacts;
+  /** May become more exact while the connection is set up. */
+  facts: ConnectionFacts;
   private readonly startedAt: number;
   private over = false;
 

@@ -1,0 +1,274 @@
+/**
+ * Stage 4: HBONE sessions, shared by the connections of one pod to one next hop.
+ *
+ * A key has its sessions and a line of those who wait for a stream. Whoever finds no room joins the line; one dial per
+ * key is under way for as long as the line is longer than what is being dialled will hold. A session that was full and
+ * has room again serves the line, or the next comer.
+ *
+ * Parity: ztunnel src/proxy/pool.rs. Differs: the peer's later SETTINGS count, full sessions come back, a failed dial
+ * fails all who waited for it at once, expired and idle sessions are drained, the number of sessions is bounded.
+ */
+import { ErrorCode, MeshError } from "@ambit/shared/errors";
+import type { Clock } from "@ambit/shared/time";
+import { isPeerRevoked, type RevocationCheck } from "@ambit/shared/tls";
+import type { DialedSession, DialSession } from "./hbone-dialer.ts";
+import { poolKey, type TunnelRoute } from "./pool-key.ts";
+
+/** A session with its place in the pool. */
+export interface PooledSession extends DialedSession {
+  readonly route: TunnelRoute;
+  /** Streams opened on it so far; more than none means it may be stale. */
+  opened: number;
+}
+
+export interface PoolInit {
+  readonly clock: Clock;
+  readonly dial: DialSession;
+  readonly maxStreamsPerSession: number;
+  readonly idleReleaseMs: number;
+}
+
+interface MemberOf extends PooledSession {
+  /** Monotonic ms since when no stream runs; undefined = busy. */
+  idleSince: number | undefined;
+}
+
+interface Waiter {
+  /** Only a session that carried nothing yet will do. */
+  readonly fresh: boolean;
+  serve(session: PooledSession): void;
+  fail(error: MeshError): void;
+}
+
+interface Line {
+  readonly route: TunnelRoute;
+  readonly members: Set<MemberOf>;
+  waiters: Waiter[];
+  dialing: number;
+}
+
+const MAX_SESSIONS = 4096;
+const SWEEP_MS = 1000;
+
+export class HbonePool {
+  private readonly init: PoolInit;
+  private readonly lines = new Map<string, Line>();
+  private sessionCount = 0;
+  private cancelSweep: (() => void) | undefined;
+  private closed = false;
+
+  constructor(init: PoolInit) {
+    this.init = init;
+  }
+
+  /**
+   * Calls `open` with a session that has room for a stream, within the same turn, and resolves to its answer.
+   * `fresh` asks for one that has carried nothing yet.
+   */
+  acquire<T>(route: TunnelRoute, open: (session: PooledSession) => T, fresh = false): Promise<T> {
+    if (this.closed) return Promise.reject(new MeshError(ErrorCode.CONNECTION_DRAINED, "the proxy is shutting down"));
+    const key = poolKey(route);
+    const line = this.lineOf(key, route);
+    const member = fresh ? undefined : this.withRoom(line);
+    if (member !== undefined) {
+      try {
+        return Promise.resolve(this.use(member, open));
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    }
+    return new Promise<T>((resolve, reject) => {
+      line.waiters.push({
+        fresh,
+        serve: (session) => {
+          try {
+            resolve(open(session));
+          } catch (error) {
+            reject(error);
+          }
+        },
+        fail: reject,
+      });
+      this.dialAsNeeded(key, line);
+    });
+  }
+
+  get sessions(): number {
+    return this.sessionCount;
+  }
+
+  /** Ends the sessions of a pod: gracefully, or at once. */
+  dropPod(podUid: string, how: "drain" | "destroy"): void {
+    this.dropWhere((member) => member.route.podUid === podUid, how);
+  }
+
+  /** The identity is no longer served on this node. */
+  dropIdentity(identity: string): void {
+    this.dropWhere((member) => member.route.identity === identity, "destroy");
+  }
+
+  revocationsChanged(revocation: RevocationCheck): void {
+    const error = new MeshError(ErrorCode.TLS_PEER_CERTIFICATE_REVOKED, "the peer's certificate was revoked");
+    this.dropWhere((member) => isPeerRevoked(member.peer, revocation), "destroy", error);
+  }
+
+  /** No new sessions; those that exist end with their streams. */
+  drain(): void {
+    this.closed = true;
+    this.dropWhere(() => true, "drain");
+  }
+
+  private dropWhere(matches: (member: MemberOf) => boolean, how: "drain" | "destroy", error?: MeshError): void {
+    for (const line of [...this.lines.values()]) {
+      for (const member of [...line.members]) {
+        if (!matches(member)) continue;
+        if (how === "drain") this.retire(line, member);
+        else member.session.destroy(error ?? new MeshError(ErrorCode.CONNECTION_DRAINED, "the pod has left the mesh"));
+      }
+    }
+  }
+
+  private lineOf(key: string, route: TunnelRoute): Line {
+    let line = this.lines.get(key);
+    if (line === undefined) {
+      line = { route, members: new Set(), waiters: [], dialing: 0 };
+      this.lines.set(key, line);
+    }
+    return line;
+  }
+
+  private withRoom(line: Line): MemberOf | undefined {
+    const now = this.init.clock.now();
+    for (const member of line.members) {
+      if (member.expiresAt <= now || !member.session.acceptsStreams) this.retire(line, member);
+      else if (this.hasRoom(member)) return member;
+    }
+    return undefined;
+  }
+
+  private hasRoom({ session }: MemberOf): boolean {
+    return session.activeStreams < Math.min(session.streamLimit, this.init.maxStreamsPerSession);
+  }
+
+  private use<T>(member: MemberOf, open: (session: PooledSession) => T): T {
+    member.idleSince = undefined;
+    const opened = open(member);
+    member.opened += 1;
+    return opened;
+  }
+
+  private dialAsNeeded(key: string, line: Line): void {
+    if (line.waiters.length <= line.dialing * this.init.maxStreamsPerSession) return;
+    if (this.sessionCount >= MAX_SESSIONS && !this.releaseOneIdle()) {
+      const message = `all ${MAX_SESSIONS} tunnels are in use`;
+      this.failWaiters(key, line, new MeshError(ErrorCode.CONNECTION_LIMIT_REACHED, message));
+      return;
+    }
+    line.dialing += 1;
+    this.sessionCount += 1;
+    void this.dial(key, line);
+  }
+
+  private async dial(key: string, line: Line): Promise<void> {
+    let member: MemberOf | undefined;
+    let over = false;
+    const onRoom = (): void => {
+      if (member === undefined) return;
+      if (member.session.activeStreams === 0) member.idleSince = this.init.clock.monotonic();
+      this.serveLine(key, line, member);
+    };
+    const onClose = (): void => {
+      if (!over) this.sessionCount -= 1;
+      over = true;
+      if (member !== undefined) this.forget(key, line, member);
+    };
+    try {
+      const onGoaway = (): void => void (member !== undefined && this.retire(line, member));
+      const dialed = await this.init.dial(line.route, { onCapacity: onRoom, onSettings: onRoom, onGoaway, onClose });
+      line.dialing -= 1;
+      member = { ...dialed, route: line.route, opened: 0, idleSince: this.init.clock.monotonic() };
+    } catch (error) {
+      line.dialing -= 1;
+      onClose();
+      this.failWaiters(key, line, MeshError.from(error, ErrorCode.UPSTREAM_CONNECT_FAILED, { origin: "upstream" }));
+      return;
+    }
+    if (over || !member.session.acceptsStreams || !this.hasRoom(member)) {
+      // Failing those who wait, instead of dialling on, keeps a peer that hangs up at once from being dialled for ever.
+      member.session.shutdown();
+      const message = "the new session takes no streams";
+      this.failWaiters(key, line, new MeshError(ErrorCode.H2_SESSION_CLOSED, message, { retry: "safe" }));
+      return;
+    }
+    line.members.add(member);
+    this.lines.set(key, line);
+    this.planSweep();
+    this.serveLine(key, line, member);
+    if (this.closed) this.retire(line, member);
+  }
+
+  private serveLine(key: string, line: Line, member: MemberOf): void {
+    while (line.members.has(member) && member.session.acceptsStreams && this.hasRoom(member)) {
+      const next = line.waiters.findIndex((waiter) => !waiter.fresh || member.opened === 0);
+      const [waiter] = next < 0 ? [] : line.waiters.splice(next, 1);
+      if (waiter === undefined) break;
+      this.use(member, (session) => waiter.serve(session));
+    }
+    if (line.waiters.length > 0) this.dialAsNeeded(key, line);
+  }
+
+  private failWaiters(key: string, line: Line, error: MeshError): void {
+    const failed = line.waiters;
+    line.waiters = [];
+    for (const waiter of failed) waiter.fail(error);
+    this.forgetLineIfEmpty(key, line);
+  }
+
+  /** Out of the pool; what runs on it ends in its own time. */
+  private retire(line: Line, member: MemberOf): void {
+    line.members.delete(member);
+    member.session.shutdown();
+    this.forgetLineIfEmpty(poolKey(line.route), line);
+  }
+
+  private forget(key: string, line: Line, member: MemberOf): void {
+    line.members.delete(member);
+    if (line.waiters.length > 0) this.dialAsNeeded(key, line);
+    this.forgetLineIfEmpty(key, line);
+  }
+
+  private forgetLineIfEmpty(key: string, line: Line): void {
+    const empty = line.members.size === 0 && line.waiters.length === 0 && line.dialing === 0;
+    if (empty && this.lines.get(key) === line) this.lines.delete(key);
+  }
+
+  private planSweep(): void {
+    this.cancelSweep ??= this.init.clock.after(SWEEP_MS, () => {
+      this.cancelSweep = undefined;
+      this.sweep();
+      if (this.lines.size > 0) this.planSweep();
+    });
+  }
+
+  private sweep(): void {
+    const now = this.init.clock.now();
+    const idleBefore = this.init.clock.monotonic() - this.init.idleReleaseMs;
+    for (const line of [...this.lines.values()]) {
+      for (const member of [...line.members]) {
+        const idle = member.session.activeStreams === 0 && (member.idleSince ?? Number.POSITIVE_INFINITY) <= idleBefore;
+        if (idle || member.expiresAt <= now) this.retire(line, member);
+      }
+    }
+  }
+
+  private releaseOneIdle(): boolean {
+    for (const line of this.lines.values()) {
+      for (const member of line.members) {
+        if (member.session.activeStreams > 0) continue;
+        this.retire(line, member);
+        return true;
+      }
+    }
+    return false;
+  }
+}

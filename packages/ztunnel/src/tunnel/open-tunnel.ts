@@ -1,0 +1,129 @@
+/** Stage 4: one CONNECT on a pooled session, answered with 200. */
+import { ErrorCode, MeshError } from "@ambit/shared/errors";
+import { type Baggage, parseConnectResponse } from "@ambit/shared/hbone";
+import { H2Code, type HeaderList } from "@ambit/shared/http2";
+import type { Clock } from "@ambit/shared/time";
+import type { PeerIdentity } from "@ambit/shared/tls";
+import type { Permit } from "../authorize/index.ts";
+import { TunnelStream } from "../deliver/index.ts";
+import type { HbonePool, PooledSession } from "./hbone-pool.ts";
+import type { TunnelRoute } from "./pool-key.ts";
+
+export interface OpenTunnel {
+  readonly stream: TunnelStream;
+  /** What the other end says of the destination; telemetry only. */
+  readonly baggage: Baggage;
+  readonly peer: PeerIdentity;
+}
+
+export interface OpenTunnelInit {
+  readonly pool: HbonePool;
+  readonly clock: Clock;
+  readonly route: TunnelRoute;
+  readonly headers: HeaderList;
+  readonly responseTimeoutMs: number;
+}
+
+/**
+ * Opens a tunnel. Rejects as `DialSession` does, and with HBONE_CONNECT_REFUSED (`context.status`),
+ * HBONE_CONNECT_TIMEOUT or H2_*. No byte of the application was sent then.
+ *
+ * One that failed because the session was going away (GOAWAY, REFUSED_STREAM, a stale connection) is tried once more on
+ * a new session. Differs: ztunnel fails the user's connection.
+ */
+export async function openTunnel(permit: Permit, init: OpenTunnelInit): Promise<OpenTunnel> {
+  const attempt = { reused: false };
+  try {
+    return await tryOnce(permit, init, attempt);
+  } catch (error) {
+    if (!worthAnotherSession(error, attempt.reused)) throw error;
+    return await tryOnce(permit, init, attempt, true);
+  }
+}
+
+function worthAnotherSession(error: unknown, reused: boolean): boolean {
+  if (!(error instanceof MeshError)) return false;
+  const ofSession = error.code === ErrorCode.H2_STREAM_REFUSED || error.code === ErrorCode.H2_SESSION_CLOSED;
+  if (ofSession && error.retry === "safe") return true;
+  return reused && error.retry !== "never" && (ofSession || error.code === ErrorCode.H2_SESSION_UNRESPONSIVE);
+}
+
+async function tryOnce(
+  _permit: Permit,
+  init: OpenTunnelInit,
+  attempt: { reused: boolean },
+  fresh = false,
+): Promise<OpenTunnel> {
+  const pending = await init.pool.acquire(
+    init.route,
+    (pooled) => {
+      attempt.reused = pooled.opened > 0;
+      return new PendingConnect(pooled, init);
+    },
+    fresh,
+  );
+  return pending.result;
+}
+
+/** From HEADERS sent to the answer. */
+class PendingConnect {
+  readonly result: Promise<OpenTunnel>;
+  private readonly tunnel: TunnelStream;
+  private readonly pooled: PooledSession;
+  private readonly cancelTimer: () => void;
+  private resolve!: (open: OpenTunnel) => void;
+  private reject!: (error: MeshError) => void;
+
+  constructor(pooled: PooledSession, init: OpenTunnelInit) {
+    this.pooled = pooled;
+    this.result = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+    this.tunnel = new TunnelStream(
+      (headers) => this.onAnswer(headers),
+      (error) => this.onClosed(error),
+    );
+    this.tunnel.stream = pooled.session.request(init.headers, false, this.tunnel);
+    this.cancelTimer = init.clock.after(init.responseTimeoutMs, () => this.onTimeout(init.responseTimeoutMs));
+  }
+
+  private onAnswer(headers: HeaderList): void {
+    const { status, baggage } = parseConnectResponse(headers);
+    // Informational answers announce the real one; trailers come after it, and settling twice does nothing.
+    if (status >= 100 && status < 200) return;
+    this.cancelTimer();
+    if (status === 200) {
+      this.resolve({ stream: this.tunnel, baggage, peer: this.pooled.peer });
+      return;
+    }
+    this.reject(refused(status));
+    this.tunnel.stream.reset(H2Code.CANCEL);
+  }
+
+  private onClosed(error: MeshError | undefined): void {
+    this.cancelTimer();
+    const ended = "the peer ended the stream without an answer";
+    this.reject(error ?? new MeshError(ErrorCode.H2_STREAM_RESET, ended, { origin: "upstream" }));
+  }
+
+  private onTimeout(timeoutMs: number): void {
+    const message = `no answer to CONNECT within ${timeoutMs} ms`;
+    this.reject(new MeshError(ErrorCode.HBONE_CONNECT_TIMEOUT, message, { origin: "upstream", retry: "safe" }));
+    this.tunnel.stream.reset(H2Code.CANCEL);
+  }
+}
+
+function refused(status: number): MeshError {
+  const reasons: Record<number, string> = {
+    400: "the destination proxy does not accept this address",
+    401: "the destination's policy does not allow it",
+    503: "the destination proxy could not reach the application",
+  };
+  const message = `CONNECT was answered with ${status}: ${reasons[status] ?? "unexpected status"}`;
+  return new MeshError(ErrorCode.HBONE_CONNECT_REFUSED, message, {
+    origin: "upstream",
+    retry: status === 503 ? "safe" : "never",
+    context: { status },
+  });
+}

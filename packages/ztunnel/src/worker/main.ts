@@ -1,0 +1,21 @@
+/** Entry of a data worker's thread: joins the port of the control thread and the data plane. */
+import { parentPort } from "node:worker_threads";
+import { invariant } from "@ambit/shared/errors";
+import { linuxPlatform, portablePlatform } from "@ambit/shared/platform";
+import { systemClock, systemRandom } from "@ambit/shared/time";
+import type { FromWorker, ToWorker } from "../messages.ts";
+import { createDataPlane, type DataPlane } from "./data-plane.ts";
+
+const port = parentPort;
+invariant(port !== null, "worker/main.ts runs in a worker thread");
+const post = (message: FromWorker): void => port.postMessage(message);
+
+let dataPlane: DataPlane | undefined;
+port.on("message", (message: ToWorker) => {
+  if (message.kind === "start") {
+    const { config } = message;
+    const platform = config.capture === "netns" ? linuxPlatform : portablePlatform;
+    dataPlane = createDataPlane({ config, platform, clock: systemClock, random: systemRandom, post });
+  }
+  dataPlane?.handle(message);
+});
