@@ -1,0 +1,1 @@
+export { type Condition, StatusWriter, type StatusWriterInit } from "./status-writer.ts";

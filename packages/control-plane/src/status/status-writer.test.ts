@@ -1,0 +1,61 @@
+import type { ObjectKey } from "@ambit/shared/kube";
+import { describe, expect, it } from "@jest/globals";
+import { type Condition, StatusWriter } from "./status-writer.ts";
+
+const KEY = "AuthorizationPolicy/shop/deny" as ObjectKey;
+const accepted: Condition = { type: "Accepted", status: "True", reason: "Accepted", message: "" };
+const rejected: Condition = { type: "Accepted", status: "False", reason: "UnsupportedValue", message: "spec.rules[0]" };
+
+function writer(fail: () => boolean = () => false) {
+  const patches: unknown[] = [];
+  const failures: string[] = [];
+  const status = new StatusWriter({
+    source: {
+      patch: async (_key, owner, patch) => {
+        if (fail()) throw new Error("disk full");
+        patches.push([owner, patch]);
+      },
+    },
+    now: () => 0,
+    onFailure: (_key, error) => failures.push(error.message),
+  });
+  return { status, patches, failures };
+}
+
+describe("StatusWriter", () => {
+  it("writes a condition once and again only when it changes", async () => {
+    const { status, patches } = writer();
+    status.set(new Map([[KEY, [accepted]]]));
+    status.set(new Map([[KEY, [accepted]]]));
+    await status.settled();
+    status.set(new Map([[KEY, [rejected]]]));
+    await status.settled();
+    expect(patches).toEqual([
+      ["control-plane", { status: { conditions: [{ ...accepted, lastTransitionTime: "1970-01-01T00:00:00.000Z" }] } }],
+      ["control-plane", { status: { conditions: [{ ...rejected, lastTransitionTime: "1970-01-01T00:00:00.000Z" }] } }],
+    ]);
+  });
+
+  it("takes its patch away when nothing is left to say, and never writes a first nothing", async () => {
+    const { status, patches } = writer();
+    status.set(new Map([[KEY, []]]));
+    status.set(new Map([[KEY, [accepted]]]));
+    await status.settled();
+    status.set(new Map([[KEY, []]]));
+    await status.settled();
+    expect(patches.at(-1)).toEqual(["control-plane", undefined]);
+    expect(patches.length).toBe(2);
+  });
+
+  it("reports a failed write and tries again with the next change", async () => {
+    let broken = true;
+    const { status, patches, failures } = writer(() => broken);
+    status.set(new Map([[KEY, [accepted]]]));
+    await status.settled();
+    expect(failures).toEqual(["disk full"]);
+    broken = false;
+    status.set(new Map([[KEY, [accepted]]]));
+    await status.settled();
+    expect(patches.length).toBe(1);
+  });
+});

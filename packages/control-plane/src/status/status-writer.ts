@@ -1,0 +1,68 @@
+/** Writes what became of each object onto the object itself, as Kubernetes status conditions. */
+import type { ObjectKey, ObjectSource } from "@ambit/shared/kube";
+
+/** One condition, without the time: the writer knows when it changed. */
+export interface Condition {
+  /** `Accepted`, `WaypointBound`, ... */
+  readonly type: string;
+  readonly status: "True" | "False";
+  /** CamelCase and stable, such as `UnsupportedValue`. */
+  readonly reason: string;
+  /** Names the field and says what to do next. */
+  readonly message: string;
+}
+
+export interface StatusWriterInit {
+  readonly source: Pick<ObjectSource, "patch">;
+  readonly now: () => number;
+  onFailure(key: ObjectKey, error: Error): void;
+}
+
+const OWNER = "control-plane";
+
+/** Keeps the conditions of many objects written, each only when it changed; a failed write is tried again at the next change. */
+export class StatusWriter {
+  readonly #init: StatusWriterInit;
+  readonly #written = new Map<ObjectKey, string>();
+  #tail: Promise<void> = Promise.resolve();
+
+  constructor(init: StatusWriterInit) {
+    this.#init = init;
+  }
+
+  /** Brings objects to these conditions; an empty list takes ours away. Writes happen one after another, in the background. */
+  set(conditions: ReadonlyMap<ObjectKey, readonly Condition[]>): void {
+    for (const [key, list] of conditions) {
+      const text = JSON.stringify(list);
+      if ((this.#written.get(key) ?? "[]") === text) continue;
+      this.#written.set(key, text);
+      this.#tail = this.#tail.then(() => this.#write(key, list, text));
+    }
+  }
+
+  /** Resolves once everything asked for so far was tried. */
+  settled(): Promise<void> {
+    return this.#tail;
+  }
+
+  async #write(key: ObjectKey, list: readonly Condition[], text: string): Promise<void> {
+    // A later set() of the same object has its own write queued; this one would be overwritten at once.
+    if (this.#written.get(key) !== text) return;
+    try {
+      await this.#init.source.patch(
+        key,
+        OWNER,
+        list.length === 0 ? undefined : { status: { conditions: this.#stamped(list) } },
+      );
+      if (list.length === 0) this.#written.delete(key);
+    } catch (error) {
+      this.#written.delete(key);
+      this.#init.onFailure(key, error as Error);
+    }
+  }
+
+  #stamped(list: readonly Condition[]): readonly (Condition & { lastTransitionTime: string })[] {
+    const lastTransitionTime = new Date(this.#init.now()).toISOString();
+    return list.map((condition) => ({ ...condition, lastTransitionTime }));
+  }
+}
