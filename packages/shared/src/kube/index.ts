@@ -1,4 +1,35 @@
 export {
+  annotationsOf,
+  byAge,
+  isHostNetwork,
+  isReady,
+  isTerminal,
+  labelsAt,
+  labelsOf,
+  NO_LABELS,
+  namedPortOf,
+  namespaceOf,
+  nodeNameOf,
+  parseGoBoolean,
+  podIps,
+  podPhase,
+  recordAt,
+  recordsAt,
+  serviceAccountOf,
+  textAt,
+  textsAt,
+} from "./accessors.ts";
+export {
+  DATAPLANE_MODE_LABEL,
+  type Enrolment,
+  type EnrolmentReason,
+  enrolmentOf,
+  REDIRECTION_ANNOTATION,
+} from "./enrolment.ts";
+export { createFolderSource, type FolderSourceInit } from "./folder/folder-source.ts";
+export { KINDS, type KindDescription } from "./kinds.ts";
+export { mergePatch } from "./merge-patch.ts";
+export {
   type InputProblem,
   type KubeObject,
   type ObjectChange,
@@ -7,3 +38,5 @@ export {
   type ObjectSource,
   objectKey,
 } from "./model.ts";
+export { MAX_FILE_BYTES, type ParsedFile, type ParsedObject, parseKubeFile } from "./parse-file.ts";
+export { type Labels, matchesLabels, selectorMatches } from "./selector.ts";

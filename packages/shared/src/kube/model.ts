@@ -10,6 +10,8 @@ export interface KubeObject {
 
 export interface ObjectMeta {
   readonly name: string;
+  /** Set when a controller made the name up, as a ReplicaSet does for its pods. */
+  readonly generateName?: string;
   /** Absent for cluster-scoped kinds. */
   readonly namespace?: string;
   readonly uid?: string;
