@@ -27,7 +27,9 @@ export interface DnsFault {
 
 export type DnsAnswerRecord =
   | { readonly kind: "address"; readonly name: string; readonly ip: IpAddress }
-  | { readonly kind: "alias"; readonly name: string; readonly target: string };
+  | { readonly kind: "alias"; readonly name: string; readonly target: string }
+  | { readonly kind: "pointer"; readonly name: string; readonly target: string }
+  | { readonly kind: "service"; readonly name: string; readonly target: string; readonly port: number };
 
 export interface DnsReply {
   readonly rcode: RcodeName;
@@ -106,8 +108,17 @@ function encode(query: DnsQuery, reply: DnsReply, truncated: boolean): Buffer {
 }
 
 function answerOf(record: DnsAnswerRecord, ttl: number): dnsPacket.Answer {
-  if (record.kind === "alias") return { type: "CNAME", name: record.name, ttl, data: record.target };
-  return { type: isIpv4(record.ip) ? "A" : "AAAA", name: record.name, ttl, data: record.ip };
+  const { name } = record;
+  switch (record.kind) {
+    case "alias":
+      return { type: "CNAME", name, ttl, data: record.target };
+    case "pointer":
+      return { type: "PTR", name, ttl, data: record.target };
+    case "service":
+      return { type: "SRV", name, ttl, data: { target: record.target, port: record.port, priority: 0, weight: 1 } };
+    case "address":
+      return { type: isIpv4(record.ip) ? "A" : "AAAA", name, ttl, data: record.ip };
+  }
 }
 
 function optOf(edns: NonNullable<DnsQuery["edns"]>): dnsPacket.OptAnswer {

@@ -1,0 +1,13 @@
+import { dirname } from "node:path";
+import { programPath, projectRoot } from "@ambit/shared/lab-client";
+
+/** What every process of a pod finds: the pinned Node first on PATH, and where the project's programs are. */
+export function baseEnv(): Record<string, string> {
+  return {
+    PATH: `${dirname(process.execPath)}:${process.env["PATH"] ?? "/usr/bin:/bin"}`,
+    HOME: process.env["HOME"] ?? "/",
+    LANG: process.env["LANG"] ?? "C.UTF-8",
+    AMBIT_ROOT: projectRoot.replace(/\/$/, ""),
+    AMBIT_APPS: programPath("packages/lab/src/apps"),
+  };
+}

@@ -1,0 +1,33 @@
+/** `up` and `down` for the CLI (one line of JSON on standard output), and the daemon that `up` starts. */
+import { ErrorCode, MeshError } from "@ambit/shared/errors";
+import { runDaemon } from "./daemon/run-daemon.ts";
+import { parseUpArguments } from "./launcher/arguments.ts";
+import { startLab } from "./launcher/start-lab.ts";
+import { removeLab } from "./launcher/stop-lab.ts";
+
+async function run([verb, ...args]: readonly string[]): Promise<void> {
+  const uid = process.getuid?.() ?? -1;
+  switch (verb) {
+    case "daemon":
+      await runDaemon(args[0] ?? "");
+      return process.exit();
+    case "up":
+      say(await startLab(parseUpArguments(args, uid)));
+      return process.exit();
+    case "down":
+      await removeLab(parseUpArguments(args, uid).stateDir);
+      return say({ ok: true });
+    default:
+      throw new MeshError(ErrorCode.CONFIG_INVALID, `expected up or down, got "${verb ?? ""}"`);
+  }
+}
+
+function say(answer: unknown): void {
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
+}
+
+run(process.argv.slice(2)).catch((error: unknown) => {
+  const { code, message } = MeshError.from(error, ErrorCode.LAB_COMMAND_FAILED);
+  say({ ok: false, code, message });
+  process.exitCode = 1;
+});
