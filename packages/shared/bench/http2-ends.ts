@@ -83,15 +83,16 @@ function roleOf(job: Job, pipe: () => Pipe, streamIndex: number): PipeEvents {
   return job.task === "bulk" ? bulkSink(job, pipe) : pingSink(pipe);
 }
 
+let sourceWarm = false;
 function bulkSource(job: Job, pipe: () => Pipe): PipeEvents {
-  let left = WARM_UP_BYTES + (job.mib * 1024 * 1024) / job.streams;
-  let warm = false;
+  const measured = (job.mib * 1024 * 1024) / job.streams;
+  let left = WARM_UP_BYTES / job.streams + measured;
   const run = (): void => {
     while (left > 0) {
       const bytes = Math.min(left, PIECE_BYTES);
       left -= bytes;
-      if (!warm && left <= (job.mib * 1024 * 1024) / job.streams) {
-        warm = true;
+      if (!sourceWarm && left <= measured) {
+        sourceWarm = true;
         meter.restart();
       }
       if (!pipe().send(bytes)) return;

@@ -17,7 +17,7 @@ export class SendWindow {
 }
 
 /** Credit is returned to the peer when this share of the window waits: few frames, and the window never looks shut. */
-const RETURN_SHARE = 0.25;
+const RETURN_SHARE = 0.5;
 
 /**
  * What the peer may still send, and what we owe it. Invariant: available + owed + bytes held by owners = size.
