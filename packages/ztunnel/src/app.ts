@@ -25,6 +25,9 @@ import { WorkerPool } from "./control/worker-pool.ts";
 import { type SpawnWorker, threadSpawner } from "./control/worker-thread.ts";
 import type { FromWorker } from "./messages.ts";
 
+/** Cause of a shutdown that should end with a failure. */
+export const ENROLMENT_FAILED = "enrolment failed";
+
 /** What the process is made of besides its configuration; tests give others. */
 export interface ZtunnelSeams {
   readonly platform: Platform;
@@ -51,7 +54,8 @@ export interface ZtunnelParts {
 export interface RunningEnrolment {
   /** Pods that should be served and are not yet. */
   pending(): number;
-  onPendingChange(listener: () => void): void;
+  /** Resolves when the first attempt for every pod of the node has ended. */
+  readonly settled: Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -105,13 +109,12 @@ export async function startZtunnel(config: ZtunnelConfig, seams: ZtunnelSeams): 
   const enrolling = handlers.synced.then(async () => {
     if (stopping) return;
     enrolment = await seams.parts.enrolment(config, seams, dataPlane);
-    const update = (): void => tasks.pods.set(enrolment?.pending() === 0);
-    enrolment.onPendingChange(update);
-    update();
+    await enrolment.settled;
+    tasks.pods.done();
   });
   enrolling.catch((error: Error) => {
     logs.scope("app").error("cannot start enrolling pods", { error });
-    seams.requestShutdown("enrolment failed");
+    seams.requestShutdown(ENROLMENT_FAILED);
   });
 
   async function stop(deadlineMs: number): Promise<void> {

@@ -6,9 +6,10 @@ import { createShutdown } from "@ambit/shared/lifecycle";
 import { createLogSystem, type Logger, type LogSystem } from "@ambit/shared/log";
 import { linuxPlatform } from "@ambit/shared/platform";
 import { systemClock, systemRandom } from "@ambit/shared/time";
-import { startZtunnel } from "./app.ts";
+import { ENROLMENT_FAILED, startZtunnel } from "./app.ts";
 import { type Command, parseArguments, USAGE } from "./config/arguments.ts";
 import { parseConfig, redactConfig, type ZtunnelConfig } from "./config/index.ts";
+import { realParts } from "./control/parts.ts";
 import { nodeWarning, packageVersion } from "./control/version.ts";
 
 /** Codes of sysexits.h. */
@@ -54,12 +55,13 @@ async function proxy(settings: ZtunnelConfig): Promise<void> {
       logs,
       resolvConf: readResolvConf(),
       requestShutdown: (cause) => shutdown.request(cause),
+      parts: realParts,
     });
     const cause = await shutdown.requested;
     log.info("shutting down", { cause, deadline_ms: settings.shutdown.drainDeadlineMs });
     await ztunnel.stop(settings.shutdown.drainDeadlineMs);
     log.info("done");
-    await exit(0);
+    await exit(cause === ENROLMENT_FAILED ? EXIT_UNAVAILABLE : 0);
   } catch (error) {
     log.error("cannot start", { error: error as Error });
     await exit(EXIT_UNAVAILABLE);

@@ -50,15 +50,16 @@ function open(port: number): Promise<Socket> {
 const readiness = async (test: TestZtunnel): Promise<string> => (await test.get("readiness", "/healthz/ready")).text();
 
 describe("startZtunnel", () => {
-  it("is ready once the mesh is known, a worker runs and no pod is pending; not before", async () => {
+  it("is ready once the mesh is known, a worker runs and every pod was tried; not before", async () => {
     const test = await start();
     await eventually("the worker runs", async () => !(await readiness(test)).includes("proxy,"));
     expect(await readiness(test)).toBe("not ready, pending: state manager, workload proxy manager\n");
     test.mesh.onSynced();
     await test.dataPlane;
-    await eventually("ready", async () => (await readiness(test)) === "ready\n");
-    test.setPending(2);
     expect(await readiness(test)).toBe("not ready, pending: workload proxy manager\n");
+    test.setPending(2);
+    test.settle();
+    await eventually("ready", async () => (await readiness(test)) === "ready\n");
     expect(await (await test.get("metrics", "/metrics")).text()).toContain(
       "\nworkload_manager_pending_proxy_count 2\n",
     );
@@ -179,7 +180,7 @@ describe("startZtunnel", () => {
     await writeFile(file, "not a CRL");
     const test = await start({ env: { CRL_PATH: file } });
     test.mesh.onSynced();
-    await test.dataPlane;
+    test.settle();
     await eventually("only the CRL is missing", async () =>
       (await readiness(test)).endsWith("pending: certificate revocation list\n"),
     );

@@ -5,6 +5,9 @@ import { nearestName } from "./nearest-name.ts";
 
 export type Env = Readonly<Record<string, string | undefined>>;
 
+/** Names under our prefix that belong to the lab, the command line and the tests; a program they start may inherit them. */
+const OTHER_PROGRAMS = /^AMBIT_(ROOT|APPS|LAB|LAB_MODE|TEST_TIERS)$/;
+
 /**
  * Reads typed values out of an environment record and remembers every mistake instead of stopping at the first.
  * A blank value counts as unset. Pure: it never looks at `process.env`.
@@ -93,6 +96,7 @@ export class EnvReader {
   mistakes(ownPrefix = "AMBIT_"): readonly ConfigMistake[] {
     const unknown = Object.entries(this.#env)
       .filter(([name, value]) => name.startsWith(ownPrefix) && value !== undefined && !this.#names.has(name))
+      .filter(([name]) => !OTHER_PROGRAMS.test(name))
       .map(([name, value]) => ({ name, value: showValue(name, value ?? ""), reason: this.#unknownReason(name) }));
     return [...this.#mistakes, ...unknown];
   }

@@ -9,6 +9,8 @@ export interface EnrolmentConfig {
   /** `DIR/<pod uid>` is that pod's netns; absent = look at the processes below `procDir`. */
   readonly netnsDir?: string;
   readonly procDir: string;
+  /** Takes every pod out of the mesh when the process ends: for uninstalling. Otherwise pods stay captured. */
+  readonly unenrolOnExit: boolean;
 }
 
 export function readEnrolment(env: EnvReader): EnrolmentConfig {
@@ -24,6 +26,7 @@ export function readEnrolment(env: EnvReader): EnrolmentConfig {
     objectsFolder,
     ...(netnsDir === undefined ? {} : { netnsDir }),
     procDir: env.text("AMBIT_PROC_DIR", "/proc"),
+    unenrolOnExit: env.boolean("AMBIT_UNENROL_ON_EXIT", false),
   };
 }
 
