@@ -16,7 +16,8 @@ type PodAction = Exclude<EnrolmentAction, { kind: "annotate" }>;
 /** A world that carries out what the reducer asks for, in any order and with any failures. */
 class World {
   readonly objects = new Map<string, KubeObject>();
-  readonly served = new Map<string, WantedPod>();
+  /** Rules are in; with the pod as it is served, or null when nobody serves it. */
+  readonly captured = new Map<string, WantedPod | null>();
   readonly annotations = new Map<string, AnnotationValue>();
   readonly running: PodAction[] = [];
   state = initialState(FACTS);
@@ -49,14 +50,14 @@ class World {
     if (action === undefined) return;
     const uid = uidOf(action);
     if (succeeds) {
-      if (action.kind === "enrol") this.served.set(uid, action.pod);
-      else this.served.delete(uid);
+      if (action.kind === "enrol") this.captured.set(uid, action.pod);
+      else this.captured.delete(uid);
       const applied = action.kind === "enrol" ? { applied: action.pod } : {};
       this.send({ kind: "finished", uid, standing: action.kind === "enrol" ? "enrolled" : "absent", ...applied });
       return;
     }
-    const standing: Standing = this.served.has(uid) ? "enrolled" : index % 2 === 0 ? "absent" : "redirected";
-    this.send({ kind: "finished", uid, standing, failure: "failed" });
+    if (action.kind === "enrol" && index % 2 === 0 && !this.captured.has(uid)) this.captured.set(uid, null);
+    this.send({ kind: "finished", uid, standing: this.#standing(uid), failure: "failed" });
   }
 
   /** Everything succeeds from here on. */
@@ -66,6 +67,12 @@ class World {
       this.send({ kind: "tick" });
       while (this.running.length > 0) this.finish(0, true);
     }
+  }
+
+  #standing(uid: string): Standing {
+    const served = this.captured.get(uid);
+    if (served === undefined) return "absent";
+    return served === null ? "redirected" : "enrolled";
   }
 
   #annotated(object: KubeObject): KubeObject {
@@ -81,13 +88,13 @@ const labelled = (value: string | undefined) => (value === undefined ? {} : { "i
 const pods = fc
   .record({
     name: fc.constantFrom("a", "b"),
-    namespace: fc.constantFrom("ns1", "ns2"),
-    generation: fc.nat(2),
-    mode,
-    node: fc.constantFrom("node1", "node1", "node1", "node2"),
-    phase: fc.constantFrom("Running", "Running", "Pending", "Succeeded"),
-    ip: fc.constantFrom("", "10.0.0.1", "10.0.0.2", "nonsense"),
-    hostNetwork: fc.constantFrom(false, false, false, true),
+    namespace: fc.constantFrom("ns1", "ns1", "ns1", "ns2"),
+    generation: fc.constantFrom(0, 0, 1),
+    mode: fc.constantFrom("ambient", "ambient", undefined, "none", "other"),
+    node: fc.constantFrom("node1", "node1", "node1", "node1", "node2"),
+    phase: fc.constantFrom("Running", "Running", "Running", "Pending", "Succeeded"),
+    ip: fc.constantFrom("10.0.0.1", "10.0.0.2", "10.0.0.3", "", "nonsense"),
+    hostNetwork: fc.constantFrom(false, false, false, false, true),
   })
   .map(({ name, namespace, generation, mode: asked, node, phase, ip, hostNetwork }): KubeObject => {
     const metadata = { name, namespace, uid: `${namespace}-${name}-${generation}`, labels: labelled(asked) };
@@ -158,13 +165,13 @@ function expectFinal(world: World): void {
     const uid = object.metadata.uid ?? "";
     const wish = wishOf(object, world.objects.get(`Namespace//${object.metadata.namespace}`), FACTS);
     const annotation = world.annotations.get(objectKey(object)) ?? null;
-    if (wish.kind === "wanted") expect([world.served.get(uid), annotation]).toEqual([wish.pod, "enabled"]);
+    if (wish.kind === "wanted") expect([world.captured.get(uid), annotation]).toEqual([wish.pod, "enabled"]);
     // Its address may be gone only for a moment: one that was served stays so.
-    else if (wish.kind === "waiting") expect(annotation).toBe(world.served.has(uid) ? "enabled" : annotation);
-    else expect([world.served.has(uid), annotation]).toEqual([false, null]);
+    else if (wish.kind === "waiting") expect(annotation).toBe(world.captured.get(uid) ? "enabled" : annotation);
+    else expect([world.captured.has(uid), annotation]).toEqual([false, null]);
   }
   const uids = new Set(ours.map(({ metadata }) => metadata.uid));
-  expect([...world.served.keys()].filter((uid) => !uids.has(uid))).toEqual([]);
+  expect([...world.captured.keys()].filter((uid) => !uids.has(uid))).toEqual([]);
   expect([...world.state.pods.keys()].filter((uid) => !uids.has(uid))).toEqual([]);
   const ourKeys = new Set(ours.map((object) => objectKey(object) as string));
   expect([...world.annotations.keys()].filter((key) => !ourKeys.has(key))).toEqual([]);
