@@ -32,12 +32,12 @@ type OwnedSocket = Socket & { [connectionKey]?: TcpConnection };
 function onRead(this: unknown, length: number, buffer: Uint8Array): boolean {
   const connection = (this as OwnedSocket)[connectionKey];
   if (connection === undefined) return false;
-  return connection.owner.onBytes((buffer as Buffer).subarray(0, length));
+  return connection.received((buffer as Buffer).subarray(0, length));
 }
 const sharedRead: OnReadOpts = { buffer: shared, callback: onRead };
 
 function onData(this: OwnedSocket, chunk: Buffer): void {
-  if (this[connectionKey]?.owner.onBytes(chunk) === false) this.pause();
+  if (this[connectionKey]?.received(chunk) === false) this.pause();
 }
 function onEnd(this: OwnedSocket): void {
   this[connectionKey]?.owner.onEof();
@@ -113,6 +113,16 @@ export class TcpConnection {
     }
     owner.onFailure(this.failure ?? closedEarly);
     owner.onClosed();
+  }
+
+  /** @internal A throw is a bug of the owner's: it costs this connection, not the worker. */
+  received(bytes: Buffer): boolean {
+    try {
+      return this.owner.onBytes(bytes);
+    } catch (error) {
+      this.socket.destroy(error as Error);
+      return false;
+    }
   }
 
   /** @internal */
