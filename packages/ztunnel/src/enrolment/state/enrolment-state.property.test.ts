@@ -146,7 +146,7 @@ const moves: fc.Arbitrary<Move> = fc.oneof(
 describe("the enrolment reducer", () => {
   it("ends where the last objects say, after any sequence of changes, failures and delays", () => {
     fc.assert(
-      fc.property(fc.array(moves, { maxLength: 40 }), (sequence) => {
+      fc.property(fc.array(moves, { minLength: 10, maxLength: 60, size: "max" }), (sequence) => {
         const world = new World();
         for (const move of sequence) move(world);
         world.settle();
