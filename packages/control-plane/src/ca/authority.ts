@@ -47,8 +47,10 @@ export interface Authority {
   issueServer(publicKey: KeyObject, hosts: readonly string[]): Promise<{ chainPem: string; notAfter: number }>;
   /** Every root to trust. */
   rootsPem(): string;
-  /** Changes when another root signs. */
+  /** The signing CA's certificate. */
   signerPem(): string;
+  /** Calls `listener` whenever other files came into use. @returns a function that ends that */
+  onChange(listener: () => void): () => void;
   /** Looks whether the files changed, and uses them if so. Done by itself before signing, at most once a second. */
   reload(): Promise<void>;
 }
@@ -78,6 +80,7 @@ class FileAuthority implements Authority {
   #signing: Signing | undefined;
   #stamp = "";
   #checkedAtMs = 0;
+  readonly #listeners = new Set<() => void>();
 
   constructor(init: AuthorityInit) {
     this.#init = init;
@@ -115,6 +118,11 @@ class FileAuthority implements Authority {
     return this.#current().signer.certificatePem;
   }
 
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
   async reload(): Promise<void> {
     this.#checkedAtMs = this.#init.clock.monotonic();
     const stamp = await authorityStamp(this.#init.dir);
@@ -136,6 +144,7 @@ class FileAuthority implements Authority {
     }
     this.#signing = signing;
     this.#stamp = stamp;
+    for (const listener of this.#listeners) listener();
   }
 
   async #reloadNowAndThen(): Promise<void> {

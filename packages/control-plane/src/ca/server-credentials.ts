@@ -37,34 +37,42 @@ export async function createServerCredentials(init: ServerCredentialsInit): Prom
   const { authority, clock } = init;
   const hosts = [...new Set([...ALWAYS_SERVED_NAMES, ...init.names])];
   let signer = authority.signerPem();
-  let issued = await issue(authority, hosts);
-  let renewAtMs = halfWay(clock.now(), issued.notAfter);
-  const credentials = new FollowingCredentials(issued.context);
+  const first = await issue(authority, hosts);
+  let renewAtMs = halfWay(clock.now(), first.notAfter);
+  const credentials = new FollowingCredentials(first.context);
   let stopped = false;
-  let cancel = clock.after(CHECK_MS, check);
+  let renewing: Promise<void> = Promise.resolve();
 
   async function renewIfDue(): Promise<void> {
-    await authority.reload();
-    if (authority.signerPem() === signer && clock.now() < renewAtMs) return;
-    signer = authority.signerPem();
-    issued = await issue(authority, hosts);
+    if (stopped || (authority.signerPem() === signer && clock.now() < renewAtMs)) return;
+    const next = authority.signerPem();
+    const issued = await issue(authority, hosts);
+    signer = next;
     renewAtMs = halfWay(clock.now(), issued.notAfter);
-    if (!stopped) credentials.follow(issued.context);
+    credentials.follow(issued.context);
+  }
+
+  /** One after another: a change of root may come while a renewal runs. */
+  function renewSoon(): void {
+    renewing = renewing
+      .then(renewIfDue)
+      .catch((error: unknown) => init.onRenewalFailed?.(MeshError.from(error, ErrorCode.CONFIG_INVALID)));
   }
 
   function check(): void {
-    renewIfDue()
-      .catch((error: unknown) => init.onRenewalFailed?.(MeshError.from(error, ErrorCode.CONFIG_INVALID)))
-      .finally(() => {
-        if (!stopped) cancel = clock.after(CHECK_MS, check);
-      });
+    if (stopped) return;
+    cancelCheck = clock.after(CHECK_MS, check);
+    void authority.reload().then(renewSoon);
   }
+  let cancelCheck = clock.after(CHECK_MS, check);
+  const unsubscribe = authority.onChange(renewSoon);
 
   return {
     credentials,
     stop() {
       stopped = true;
-      cancel();
+      cancelCheck();
+      unsubscribe();
     },
   };
 }
