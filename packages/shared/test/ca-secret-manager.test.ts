@@ -1,4 +1,10 @@
-import { type CertificateIssuer, createSecretManager, type SecretManager, type SecretManagerGauge, type SecretState } from "@ambit/shared/ca";
+import {
+  type CertificateIssuer,
+  createSecretManager,
+  type SecretManager,
+  type SecretManagerGauge,
+  type SecretState,
+} from "@ambit/shared/ca";
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import type { SpiffeUri } from "@ambit/shared/identity";
 import type { Clock } from "@ambit/shared/time";
