@@ -1,5 +1,6 @@
 import { EventEmitter } from "node:events";
 import { describe, expect, it } from "@jest/globals";
+import { compactMemory } from "./compact-memory.ts";
 import { drainDeadlineMs, within } from "./drain.ts";
 import { Readiness } from "./readiness.ts";
 import { createShutdown } from "./shutdown.ts";
@@ -66,5 +67,16 @@ describe("createShutdown", () => {
     shutdown.request("quitquitquit");
     signals.emit("SIGTERM");
     expect(await shutdown.requested).toBe("quitquitquit");
+  });
+});
+
+describe("compactMemory", () => {
+  it("collects what is no longer used", async () => {
+    let kept: object | undefined = { big: new Array(1_000).fill(0) };
+    const ref = new WeakRef(kept);
+    kept = undefined;
+    await new Promise((resolve) => setImmediate(resolve));
+    compactMemory();
+    expect(ref.deref()).toBeUndefined();
   });
 });
