@@ -36,6 +36,8 @@ function planForNode(lab: Lab, name: string): ExecPlan {
       ErrorCode.LAB_COMMAND_FAILED,
       `expected a node of the lab, got "${name}"; see: ambit get nodes`,
     );
-  const argv = [...lab.machine.enterLab(), ...lab.machine.nodePrefix(node)];
-  return { argv: argv.length > 0 ? argv : ["env", "--"], env: baseEnv() };
+  const enter = lab.machine.enterLab();
+  // Without namespaces there is nothing to enter: the command runs where it is.
+  const argv = enter.length > 0 ? [...enter, ...lab.machine.nodePrefix(node)] : ["env", "--"];
+  return { argv, env: baseEnv() };
 }

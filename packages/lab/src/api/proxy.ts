@@ -31,18 +31,15 @@ export function proxyToNode(
       );
     socket.on("error", fail);
     const headers = { host: `localhost:${port}`, connection: "close" };
-    const call = request(
-      { method, path, headers, agent: false, createConnection: () => socket, timeout: TIMEOUT_MS },
-      (answer) => {
-        answer.on("error", () => response.destroy());
-        response.writeHead(answer.statusCode ?? 502, {
-          "content-type": answer.headers["content-type"] ?? "text/plain",
-        });
-        answer.pipe(response);
-        response.on("close", () => socket.destroy());
-        resolve(undefined);
-      },
-    );
+    const call = request({ method, path, headers, createConnection: () => socket, timeout: TIMEOUT_MS }, (answer) => {
+      answer.on("error", () => response.destroy());
+      response.writeHead(answer.statusCode ?? 502, {
+        "content-type": answer.headers["content-type"] ?? "text/plain",
+      });
+      answer.pipe(response);
+      response.on("close", () => socket.destroy());
+      resolve(undefined);
+    });
     call.on("timeout", () => socket.destroy(new Error(`no answer within ${TIMEOUT_MS} ms`)));
     call.on("error", fail);
     call.end();

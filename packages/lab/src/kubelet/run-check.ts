@@ -61,7 +61,6 @@ function answers(
     };
     const call = request(
       {
-        agent: false,
         path: check.path,
         createConnection: () => socket,
         headers: { ...headers, ...Object.fromEntries(check.headers) },

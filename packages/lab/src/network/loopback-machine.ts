@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { createServer, type Server, Socket } from "node:net";
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import type { IpAddress } from "@ambit/shared/net";
@@ -31,6 +32,7 @@ export class LoopbackMachine implements Machine {
   readonly #init: LoopbackMachineInit;
   readonly #claim: Server;
   readonly #ledger: ProcessLedger;
+  readonly #dieWithDaemon = parentDeathPrefix();
   readonly #pods = new Map<string, ExplicitNetwork>();
   #ports: readonly VirtualPort[] = [];
   #zone: Zone;
@@ -67,7 +69,7 @@ export class LoopbackMachine implements Machine {
     this.#pods.set(pod.uid, network);
     const base = { POD_IP: ip };
     return {
-      prefix: [],
+      prefix: this.#dieWithDaemon,
       execPrefix: ["env", "--"],
       env: () => ({ ...base, ALL_PROXY: `socks5h://${ip}:${EXPLICIT_PORT}` }),
       mainProcessOf: (pid) => {
@@ -88,7 +90,7 @@ export class LoopbackMachine implements Machine {
   }
 
   nodePrefix(): readonly string[] {
-    return [];
+    return this.#dieWithDaemon;
   }
 
   enterLab(): readonly string[] {
@@ -156,4 +158,10 @@ function claimBlock(block: number): Promise<Server | undefined> {
     server.once("error", () => resolve(undefined));
     server.listen({ host: `127.${block}.0.1`, port: CLAIM_PORT, exclusive: true }, () => resolve(server));
   });
+}
+
+/** Without a pid namespace, this is what ends a process when the daemon is killed; the ledger finds what it misses. */
+function parentDeathPrefix(): readonly string[] {
+  const prefix = ["setpriv", "--pdeathsig", "KILL"];
+  return spawnSync(prefix[0] as string, [...prefix.slice(1), "true"]).status === 0 ? prefix : [];
 }

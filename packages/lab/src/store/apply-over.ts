@@ -1,12 +1,6 @@
 /** Pure halves of `apply`: what the stored object becomes when a user writes a new text for it. */
 import type { KubeObject, Labels, ObjectMeta } from "@ambit/shared/kube";
-import { type Fields, fieldsOf } from "../cluster/fields.ts";
-
-/** Filled in by the lab, kept when the new text does not name them. */
-const ASSIGNED: Readonly<Record<string, readonly string[]>> = {
-  Service: ["clusterIP", "clusterIPs", "ipFamilies"],
-  Pod: ["nodeName"],
-};
+import { type Fields, fieldsOf, listOf } from "../cluster/fields.ts";
 
 /** A new object with the fields that an API server would add. */
 export function admitted(object: KubeObject, uid: string, nowMs: number): KubeObject {
@@ -31,14 +25,30 @@ export function applyOver(stored: KubeObject, before: KubeObject | undefined, ne
     ...(labels ? { labels } : {}),
     ...(annotations ? { annotations } : {}),
   };
-  const assigned = pick(fieldsOf(stored.spec), ASSIGNED[stored.kind] ?? []);
-  return { ...next, metadata: merged, ...(next.spec === undefined ? {} : { spec: { ...assigned, ...next.spec } }) };
+  if (next.spec === undefined) return { ...next, metadata: merged };
+  return { ...next, metadata: merged, spec: withAssigned(stored.kind, fieldsOf(stored.spec), next.spec) };
 }
 
-function mergeMap(stored: Labels = {}, before: Labels = {}, next: Labels = {}): Labels | undefined {
-  const foreign = Object.entries(stored).filter(([key]) => before[key] === undefined);
-  const merged = { ...Object.fromEntries(foreign), ...next };
-  return Object.keys(merged).length > 0 ? merged : undefined;
+/** The new spec with what the lab had filled in, where the new text says nothing about it. */
+function withAssigned(kind: string, stored: Fields, next: Fields): Fields {
+  if (kind === "Pod") return { ...pick(stored, ["nodeName"]), ...next };
+  if (kind !== "Service") return next;
+  const named = next["clusterIP"] !== undefined || next["clusterIPs"] !== undefined || next["type"] === "ExternalName";
+  const addresses = named ? {} : pick(stored, ["clusterIP", "clusterIPs", "ipFamilies"]);
+  const nodePorts = listOf(stored["ports"]).map(fieldsOf);
+  const ports = listOf(next["ports"]).map((port) => withNodePort(fieldsOf(port), nodePorts));
+  return { ...addresses, ...next, ...(next["ports"] === undefined ? {} : { ports }) };
+}
+
+function withNodePort(port: Fields, stored: readonly Fields[]): Fields {
+  const before = stored.find((one) => one["port"] === port["port"] && one["protocol"] === port["protocol"]);
+  return before?.["nodePort"] === undefined ? port : { nodePort: before["nodePort"], ...port };
+}
+
+function mergeMap(stored?: Labels, before: Labels = {}, next?: Labels): Labels | undefined {
+  if (stored === undefined && next === undefined) return undefined;
+  const foreign = Object.entries(stored ?? {}).filter(([key]) => before[key] === undefined);
+  return { ...Object.fromEntries(foreign), ...next };
 }
 
 function pick(source: object, names: readonly string[]): Fields {

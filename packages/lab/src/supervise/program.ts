@@ -128,7 +128,6 @@ function answersOk({ dialReadiness, readyPath }: ProgramInit): Promise<boolean> 
     });
     const call = request(
       {
-        agent: false,
         path: readyPath,
         createConnection: () => socket,
         headers: { host: "localhost", connection: "close" },

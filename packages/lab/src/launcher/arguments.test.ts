@@ -1,0 +1,41 @@
+import { describe, expect, it } from "@jest/globals";
+import { parseUpArguments } from "./arguments.ts";
+
+describe("parseUpArguments", () => {
+  it("reads everything", () => {
+    const args = [
+      "--name",
+      "a",
+      "--state",
+      "/s",
+      "--objects",
+      "/x",
+      "--objects",
+      "/y",
+      "--no-mesh",
+      "--ztunnel-env",
+      "A=b=c",
+      "--control-plane-env",
+      "B=",
+    ];
+    expect(parseUpArguments(args, 0)).toEqual({
+      name: "a",
+      stateDir: "/s",
+      objects: ["/x", "/y"],
+      foreground: false,
+      mesh: false,
+      ztunnelEnv: { A: "b=c" },
+      controlPlaneEnv: { B: "" },
+    });
+  });
+
+  it("has the state folder of the name by default", () => {
+    expect(parseUpArguments(["--name", "a"], 0).stateDir).toBe("/run/ambit/a");
+  });
+
+  it("reports all mistakes at once", () => {
+    const attempt = (): unknown =>
+      parseUpArguments(["--nmae", "x", "--name", "A/..", "extra", "--ztunnel-env", "nothing"], 0);
+    for (const part of ["--nmae", '"A/.."', '"extra"', '"nothing"']) expect(attempt).toThrow(part);
+  });
+});
