@@ -1,0 +1,111 @@
+import type { KubeObject, Labels, ObjectKey } from "@ambit/shared/kube";
+import type { IpAddress } from "@ambit/shared/net";
+import type { Locality } from "@ambit/shared/workload";
+import type { FactKey } from "./fact-store.ts";
+
+/** The questions compilers ask, and what answers them. An answer holds only what its readers need: less changes, less is compiled again. */
+export const fact = {
+  /** The object a unit compiles, without what its compiler does not look at. */
+  own: (key: ObjectKey): FactKey<KubeObject> => `own|${key}`,
+  namespace: (name: string): FactKey<NamespaceFact> => `namespace|${name}`,
+  localityOfNode: (node: string): FactKey<Locality> => `locality|${node}`,
+  /** The cluster's network, from the root namespace. */
+  network: (): FactKey<string> => "network",
+  /** Everything in the namespace whose selector asks for this label first (in key order). */
+  selecting: (namespace: string, label: string, value: string): FactKey<Selecting> =>
+    `selecting|${namespace}|${label}=${value}`,
+  /** EndpointSlice endpoints that name this pod. */
+  targeting: (namespace: string, pod: string): FactKey<TargetFact> => `targeting|${namespace}|${pod}`,
+  service: (namespace: string, name: string): FactKey<ServiceFact> => `service|${namespace}|${name}`,
+  gateway: (namespace: string, name: string): FactKey<GatewayFact> => `gateway|${namespace}|${name}`,
+  gatewayClass: (name: string): FactKey<NamespaceFact> => `gatewayclass|${name}`,
+  networkGateway: (network: string): FactKey<NetworkGatewayFact> => `networkgateway|${network}`,
+  /** Everybody who says to be this hostname. */
+  hostClaims: (hostname: string): FactKey<HostClaim> => `host|${hostname}`,
+  /** Peer authentications without a selector, of one namespace. */
+  peerAuthentications: (namespace: string): FactKey<PeerAuthenticationFact> => `peerauthentication|${namespace}`,
+  /** One answer for each PeerAuthentication there is. */
+  anyPeerAuthentication: (): FactKey<true> => "peerauthentication",
+} as const;
+
+/** Labels and annotations of a Namespace or GatewayClass. */
+export interface NamespaceFact {
+  readonly labels: Labels;
+  readonly annotations: Labels;
+}
+
+/** Something that selects workloads by labels; `labels` is never empty. */
+export type Selecting = { readonly labels: Labels } & (
+  | { readonly by: "Service" | "ServiceEntry"; readonly services: readonly ServiceLink[] }
+  | { readonly by: "AuthorizationPolicy"; readonly policy: string }
+  | { readonly by: "PeerAuthentication"; readonly peerAuthentication: PeerAuthenticationFact }
+);
+
+/** One service as its endpoints see it. */
+export interface ServiceLink {
+  /** `namespace/hostname` */
+  readonly key: string;
+  readonly ports: readonly LinkPort[];
+}
+
+export interface LinkPort {
+  readonly name: string;
+  readonly servicePort: number;
+  /** A name is looked up on the workload. */
+  readonly target: number | string;
+}
+
+export interface ServiceFact extends ServiceLink {
+  readonly hasSelector: boolean;
+}
+
+export interface TargetFact {
+  /** UID the endpoint names; empty when it names none. */
+  readonly uid: string;
+  /** The slice's namespace and the Service it belongs to. */
+  readonly namespace: string;
+  readonly service: string;
+  readonly ports: readonly { readonly name: string; readonly port: number }[];
+}
+
+export interface GatewayFact {
+  readonly className: string;
+  readonly labels: Labels;
+  readonly annotations: Labels;
+  readonly hostnames: readonly string[];
+  readonly ips: readonly IpAddress[];
+  readonly listeners: readonly GatewayListener[];
+}
+
+export interface GatewayListener {
+  readonly port: number;
+  readonly protocol: string;
+  /** `All`, `Same`, `Selector` or `None`. */
+  readonly from: string;
+  readonly selector: unknown;
+}
+
+export interface NetworkGatewayFact {
+  readonly network: string;
+  readonly address: IpAddress;
+  readonly hboneMtlsPort: number;
+}
+
+export interface HostClaim {
+  readonly object: ObjectKey;
+  readonly kind: "Service" | "ServiceEntry";
+  readonly namespace: string;
+  readonly createdAt: string;
+  readonly visibility: "Public" | "Namespace";
+}
+
+export type PeerMode = "UNSET" | "PERMISSIVE" | "STRICT";
+
+export interface PeerAuthenticationFact {
+  readonly namespace: string;
+  readonly name: string;
+  readonly createdAt: string;
+  readonly mode: PeerMode;
+  /** Modes by workload port. */
+  readonly ports: Readonly<Record<string, PeerMode>>;
+}
