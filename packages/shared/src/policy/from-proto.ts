@@ -85,12 +85,12 @@ class RuleReader {
       destinationPorts: this.#list(match.destinationPorts, portNumber, `${path}.destination_ports`),
     };
     const notLists = {
-      notNamespaces: this.#list(match.notNamespaces, textMatch, `${path}.not_namespaces`),
-      notPrincipals: this.#list(match.notPrincipals, textMatch, `${path}.not_principals`),
-      notServiceAccounts: this.#list(match.notServiceAccounts, accountMatch, `${path}.not_service_accounts`),
-      notSourceIps: this.#list(match.notSourceIps, cidrText, `${path}.not_source_ips`),
-      notDestinationIps: this.#list(match.notDestinationIps, cidrText, `${path}.not_destination_ips`),
-      notDestinationPorts: this.#list(match.notDestinationPorts, portNumber, `${path}.not_destination_ports`),
+      notNamespaces: this.#except(match.notNamespaces, textMatch, `${path}.not_namespaces`),
+      notPrincipals: this.#except(match.notPrincipals, textMatch, `${path}.not_principals`),
+      notServiceAccounts: this.#except(match.notServiceAccounts, accountMatch, `${path}.not_service_accounts`),
+      notSourceIps: this.#except(match.notSourceIps, cidrText, `${path}.not_source_ips`),
+      notDestinationIps: this.#except(match.notDestinationIps, cidrText, `${path}.not_destination_ips`),
+      notDestinationPorts: this.#except(match.notDestinationPorts, portNumber, `${path}.not_destination_ports`),
     };
     // An extension narrows the match in a way this build does not know.
     if (match.extensions.length > 0) this.problems.push(`${path}.extensions: expected none`);
@@ -100,19 +100,23 @@ class RuleReader {
   }
 
   /**
-   * The values of one field. With an unreadable one, a DENY gives up the whole field: fewer conditions and fewer
-   * exceptions both deny more. (An ALLOW gives up the match, whatever is returned here.)
+   * The values of one condition. With an unreadable one a DENY gives up the condition, since that value might have
+   * hit. (An ALLOW gives up the match, whatever is returned here.)
    */
   #list<Wire, Item>(values: readonly Wire[], read: (value: Wire) => Result<Item>, path: string): Item[] {
+    const items = this.#except(values, read, path);
+    return items.length === values.length ? items : [];
+  }
+
+  /** The values of one exception. A DENY keeps those it can read: fewer exceptions deny more. */
+  #except<Wire, Item>(values: readonly Wire[], read: (value: Wire) => Result<Item>, path: string): Item[] {
     const items: Item[] = [];
-    let readable = true;
     for (const [index, value] of values.entries()) {
       const item = read(value);
       if (item.ok) items.push(item.value);
       else this.problems.push(`${path}[${index}]: ${item.error}`);
-      readable &&= item.ok;
     }
-    return readable ? items : [];
+    return items;
   }
 }
 

@@ -172,11 +172,55 @@ describe("PolicyStore", () => {
     expect(store.evaluate(anonymous, listing).kind).toBe("allow");
     store.apply({ policies: [selector("p7", 80)], removed: [] });
     expect(store.evaluate(anonymous, listing)).toMatchObject({ policy: "shop/p7" });
-    for (let n = 0; n < 9_000; n++) store.apply({ policies: [selector("unlisted", n)], removed: [] });
     store.apply({ policies: [selector("p7", 9)], removed: [] });
+    for (let n = 0; n < 9_000; n++) store.apply({ policies: [selector("unlisted", n)], removed: [] });
     expect(store.evaluate(anonymous, listing).kind).toBe("allow");
     expect([...store.policies()]).toHaveLength(201);
     expect(store.get("shop/p7")?.rules).toEqual([[[{ destinationPorts: [9] }]]]);
+  });
+
+  it.each<[string, PolicyMatch]>([
+    ["an exact principal", principal],
+    ["a principal prefix", { principals: [{ kind: "prefix", value: "cluster.local/ns/shop/" }] }],
+    ["a prefix that is the whole principal", { principals: [{ kind: "prefix", value: WEB }] }],
+    ["the empty prefix", { principals: [{ kind: "prefix", value: "" }] }],
+    ["a principal suffix", { principals: [{ kind: "suffix", value: "/sa/web" }] }],
+    ["a suffix that is the whole namespace", { namespaces: [{ kind: "suffix", value: "shop" }] }],
+    ["presence", { principals: [{ kind: "presence" }] }],
+    ["a namespace", { namespaces: [{ kind: "exact", value: "shop" }] }],
+    ["a service account", { serviceAccounts: [{ namespace: "shop", serviceAccount: "web" }] }],
+    ["a source", { sourceIps: ["10.0.0.9/32"] }],
+    ["a source prefix", { sourceIps: ["0.0.0.0/0"] }],
+    ["a destination", { destinationIps: ["10.0.0.0/24"] }],
+    ["a port", { destinationPorts: [80] }],
+    ["an exception", { notPrincipals: [{ kind: "exact", value: "other" }] }],
+  ])("finds among many others the rule for %s, whatever stands beside it, and not once it is gone", (_what, match) => {
+    const others = Array.from({ length: 20 }, (_, n) =>
+      aPolicy({
+        name: `o${n}`,
+        action: "Deny",
+        rules: [
+          [[{ principals: [{ kind: "exact", value: `other${n}` }] }]],
+          [[{ ...match, notDestinationPorts: [80] }]],
+          [
+            [
+              {
+                notPrincipals: [
+                  { kind: "exact", value: WEB },
+                  { kind: "exact", value: `${n}` },
+                ],
+              },
+            ],
+          ],
+        ],
+      }),
+    );
+    const store = storeOf(...others);
+    expect(store.evaluate(fromWeb, destination).kind).toBe("allow");
+    store.apply({ policies: [aPolicy({ name: "hit", action: "Deny", rules: [[[match]]] })], removed: [] });
+    expect(store.evaluate(fromWeb, destination)).toMatchObject({ kind: "deny", policy: "shop/hit" });
+    store.apply({ policies: [], removed: ["shop/hit"] });
+    expect(store.evaluate(fromWeb, destination).kind).toBe("allow");
   });
 
   it("10 000 policies that do not match cost little more than ten", () => {

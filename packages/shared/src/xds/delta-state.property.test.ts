@@ -119,6 +119,18 @@ describe("DeltaState", () => {
     expect(state.read(removal).reading?.update.delta.removed).toEqual(["c//Pod/shop/a"]);
   });
 
+  it("removes the object a name stood for when it comes to stand for another", () => {
+    const state = new DeltaState(create(NodeSchema));
+    const say = (value: Uint8Array) =>
+      create(DeltaDiscoveryResponseSchema, {
+        typeUrl: ADDRESS_TYPE_URL,
+        resources: [resource("some-name", "1", value)],
+      });
+    state.record(state.read(say(bytesOf("c//Pod/shop/a", 1))));
+    const delta = state.read(say(bytesOf("c//Pod/shop/b", 1))).reading?.update.delta;
+    expect(delta?.removed).toEqual(["c//Pod/shop/a"]);
+  });
+
   it("names at most 50 reasons in a refusal", () => {
     const state = new DeltaState(create(NodeSchema));
     const resources = Array.from({ length: 60 }, (_, n) => resource(`r${n}`, "1", Uint8Array.of(0xff)));
