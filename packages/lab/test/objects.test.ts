@@ -78,7 +78,7 @@ import { eventually, isRoot, LabFixture } from "./lab-fixture.ts";
     await lab.exec({ node: "node1" }, "kill", "-9", String(before.pid));
     await eventually("it runs again", async () => {
       const now = (await lab.client.status()).pods.find((one) => one.uid === before.uid);
-      return now !== undefined && now.ready && now.restarts === 1 && now.pid !== before.pid;
+      return now?.ready === true && now.restarts === 1 && now.pid !== before.pid;
     });
   });
 

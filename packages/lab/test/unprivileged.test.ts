@@ -30,7 +30,7 @@ async function inPod(lab: LabFixture, pod: string, line: string): Promise<string
 
   it("has services and names as root's has", async () => {
     expect(await inPod(lab, "client", "curl -s -m 3 http://server.app/")).toContain("server-");
-    expect(await inPod(lab, "client", "getent hosts headless.app")).toMatch(/^10\./);
+    expect(await inPod(lab, "client", "getent ahostsv4 headless.app")).toMatch(/^10\./);
   });
 
   it("captures links", async () => {
