@@ -95,7 +95,10 @@ export class Outbox {
   }
 
   #checkBacklog(): void {
-    if (this.#blocked && this.#transport.writableLength > MAX_BACKLOG_BYTES && this.#open) this.#events.onBacklog();
+    if (!this.#open || !this.#blocked || this.#transport.writableLength <= MAX_BACKLOG_BYTES) return;
+    // Closed before anybody hears of it: the GOAWAY that follows must not come back here.
+    this.#open = false;
+    this.#events.onBacklog();
   }
 }
 
