@@ -2,8 +2,8 @@ import { healthRoute, json, loggingRoute, metricsRoutes, quitRoute, type Route, 
 import type { InputProblem } from "@ambit/shared/kube";
 import type { LogSystem } from "@ambit/shared/log";
 import type { MetricsRegistry } from "@ambit/shared/metrics";
+import type { Condition } from "../model/index.ts";
 import type { AdsClientStatus } from "../push/index.ts";
-import type { Condition } from "../status/index.ts";
 
 /** What `GET /debug/status` tells. */
 export interface ControlPlaneStatus {

@@ -2,6 +2,7 @@ import { type ConfigMistake, deepFreeze, type Env, EnvReader } from "@ambit/shar
 import { err, ok, type Result } from "@ambit/shared/errors";
 import { type LevelFilter, parseLevelFilter } from "@ambit/shared/log";
 import { type IpAddress, isLoopback, parseAuthority } from "@ambit/shared/net";
+import type { MeshSettings } from "../model/index.ts";
 
 /** Where a server listens. */
 export interface ListenAddress {
@@ -21,18 +22,8 @@ export interface ControlPlaneConfig {
   /** DNS names and addresses the certificate of `listen` has beside the usual ones. */
   readonly serverNames: readonly string[];
   readonly maxCertificateTtlMs: number;
-  readonly mesh: MeshConfig;
+  readonly mesh: MeshSettings;
   readonly logging: { readonly format: "plain" | "json"; readonly levels: LevelFilter };
-}
-
-/** What the compilers know of the mesh beside its objects. */
-export interface MeshConfig {
-  readonly trustDomain: string;
-  readonly clusterId: string;
-  readonly clusterDomain: string;
-  readonly network: string;
-  /** Policies in this namespace without a selector hold for the whole mesh. */
-  readonly rootNamespace: string;
 }
 
 const MAX_TTL_MS = 24 * 3_600_000;

@@ -1,1 +1,1 @@
-export { type Condition, StatusWriter, type StatusWriterInit } from "./status-writer.ts";
+export { ConditionBook, type ConditionBookInit } from "./condition-book.ts";

@@ -1,6 +1,7 @@
 import type { ObjectKey } from "@ambit/shared/kube";
 import { describe, expect, it } from "@jest/globals";
-import { type Condition, StatusWriter } from "./status-writer.ts";
+import type { Condition } from "../model/index.ts";
+import { ConditionBook } from "./condition-book.ts";
 
 const KEY = "AuthorizationPolicy/shop/deny" as ObjectKey;
 const accepted: Condition = { type: "Accepted", status: "True", reason: "Accepted", message: "" };
@@ -9,7 +10,7 @@ const rejected: Condition = { type: "Accepted", status: "False", reason: "Unsupp
 function writer(fail: () => boolean = () => false) {
   const patches: unknown[] = [];
   const failures: string[] = [];
-  const status = new StatusWriter({
+  const status = new ConditionBook({
     source: {
       patch: async (_key, owner, patch) => {
         if (fail()) throw new Error("disk full");
@@ -22,7 +23,7 @@ function writer(fail: () => boolean = () => false) {
   return { status, patches, failures };
 }
 
-describe("StatusWriter", () => {
+describe("ConditionBook", () => {
   it("writes a condition once and again only when it changes", async () => {
     const { status, patches } = writer();
     status.set(new Map([[KEY, [accepted]]]));

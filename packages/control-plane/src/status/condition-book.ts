@@ -1,18 +1,8 @@
 /** Writes what became of each object onto the object itself, as Kubernetes status conditions. */
 import type { ObjectKey, ObjectSource } from "@ambit/shared/kube";
+import type { Condition } from "../model/index.ts";
 
-/** One condition, without the time: the writer knows when it changed. */
-export interface Condition {
-  /** `Accepted`, `WaypointBound`, ... */
-  readonly type: string;
-  readonly status: "True" | "False";
-  /** CamelCase and stable, such as `UnsupportedValue`. */
-  readonly reason: string;
-  /** Names the field and says what to do next. */
-  readonly message: string;
-}
-
-export interface StatusWriterInit {
+export interface ConditionBookInit {
   readonly source: Pick<ObjectSource, "patch">;
   readonly now: () => number;
   onFailure(key: ObjectKey, error: Error): void;
@@ -21,23 +11,31 @@ export interface StatusWriterInit {
 const OWNER = "control-plane";
 
 /** Keeps the conditions of many objects written, each only when it changed; a failed write is tried again at the next change. */
-export class StatusWriter {
-  readonly #init: StatusWriterInit;
+export class ConditionBook {
+  readonly #init: ConditionBookInit;
+  readonly #current = new Map<ObjectKey, readonly Condition[]>();
   readonly #written = new Map<ObjectKey, string>();
   #tail: Promise<void> = Promise.resolve();
 
-  constructor(init: StatusWriterInit) {
+  constructor(init: ConditionBookInit) {
     this.#init = init;
   }
 
   /** Brings objects to these conditions; an empty list takes ours away. Writes happen one after another, in the background. */
   set(conditions: ReadonlyMap<ObjectKey, readonly Condition[]>): void {
     for (const [key, list] of conditions) {
+      if (list.length > 0) this.#current.set(key, list);
+      else this.#current.delete(key);
       const text = JSON.stringify(list);
       if ((this.#written.get(key) ?? "[]") === text) continue;
       this.#written.set(key, text);
       this.#tail = this.#tail.then(() => this.#write(key, list, text));
     }
+  }
+
+  /** All conditions that hold now, by object key. */
+  current(): Readonly<Record<string, readonly Condition[]>> {
+    return Object.fromEntries(this.#current);
   }
 
   /** Resolves once everything asked for so far was tried. */
