@@ -171,6 +171,14 @@ describe("policyFromProto", () => {
     expect(strict && matchesPolicy(strict, anyone)).toBe(true);
   });
 
+  it("a DENY with one unreadable value of several denies as if that value hit", () => {
+    const other = { matchType: { case: "exact", value: "td/ns/bank/sa/x" } } as const;
+    const rules = rulesOf({ principals: [other, noVariant], destinationPorts: [80] }) as never;
+    const { strict } = read({ action: proto.PolicyAction.DENY, rules });
+    expect(strict && matchesPolicy(strict, anyone)).toBe(true);
+    expect(strict && matchesPolicy(strict, { ...anyone, destinationPort: 81 })).toBe(false);
+  });
+
   it("an ALLOW whose exception cannot be read allows nothing by that match", () => {
     const rules = rulesOf({ notPrincipals: [noVariant], destinationPorts: [80] }) as never;
     const { strict } = read({ action: proto.PolicyAction.ALLOW, rules });

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { ControlPlaneAccess } from "../ca/index.ts";
 import type { MeshError } from "../errors/index.ts";
 import type { PolicyDelta } from "../policy/index.ts";
@@ -6,6 +7,7 @@ import type { AddressDelta } from "../workload/index.ts";
 import { type AdsStream, openAdsStream } from "./ads-stream.ts";
 import { DeltaState } from "./delta-state.ts";
 import { nodeToProto, type XdsNode } from "./node.ts";
+import { addressPieces, policyPieces } from "./pieces.ts";
 import type { ResourceReading } from "./read-resources.ts";
 import { streamError, type TerminationReason, terminationReason } from "./termination.ts";
 import { ADDRESS_TYPE_URL } from "./type-urls.ts";
@@ -27,7 +29,10 @@ export interface XdsState {
   readonly error?: MeshError;
 }
 
-/** A delta is acknowledged once its handler returned (or its promise resolved); until then no further one is read. */
+/**
+ * A large response comes as several deltas. It is acknowledged once the handler of the last returned (or its promise
+ * resolved); until then no further response is read.
+ */
 export interface XdsHandlers {
   onAddresses(delta: AddressDelta): void | Promise<void>;
   onPolicies(delta: PolicyDelta): void | Promise<void>;
@@ -139,9 +144,21 @@ class DeltaClient implements XdsClient {
     for (const { name, reason } of rejected) this.#handlers.onReject?.(update.typeUrl, name, reason);
     if (update.typeUrl === ADDRESS_TYPE_URL) {
       const { workloads, services, removed } = update.delta;
-      if (workloads.length + services.length + removed.length > 0) await this.#handlers.onAddresses(update.delta);
+      if (workloads.length + services.length + removed.length === 0) return;
+      await this.#deliver(addressPieces(update.delta), (piece) => this.#handlers.onAddresses(piece));
     } else if (update.delta.policies.length + update.delta.removed.length > 0) {
-      await this.#handlers.onPolicies(update.delta);
+      await this.#deliver(policyPieces(update.delta), (piece) => this.#handlers.onPolicies(piece));
+    }
+  }
+
+  /** Other work of this thread gets its turn between two pieces. */
+  async #deliver<Piece>(pieces: Iterable<Piece>, handle: (piece: Piece) => void | Promise<void>): Promise<void> {
+    let first = true;
+    for (const piece of pieces) {
+      if (!first) await setImmediate();
+      if (this.#stopped) return;
+      first = false;
+      await handle(piece);
     }
   }
 
