@@ -53,7 +53,8 @@ export const parseContainers = (value: unknown): readonly Container[] =>
 
 function parseContainer(spec: Fields): Container {
   return {
-    name: textOf(spec["name"]) ?? "main",
+    // It names the log file too.
+    name: (textOf(spec["name"]) ?? "main").slice(0, 63).replace(/[^A-Za-z0-9-]/g, "_"),
     argv: listOf(spec["command"]).length > 0 ? [...textsOf(spec["command"]), ...textsOf(spec["args"])] : [],
     workingDir: textOf(spec["workingDir"]),
     env: listOf(spec["env"]).map(fieldsOf).map(parseEnv),

@@ -32,6 +32,8 @@ export interface PodState {
 }
 
 const DEFAULT_GRACE_SECONDS = 30;
+/** What the kernel takes, and where Kubernetes cuts. */
+const MAX_HOSTNAME = 63;
 
 export function parsePod(object: KubeObject): Pod {
   const spec = fieldsOf(object.spec);
@@ -45,7 +47,7 @@ export function parsePod(object: KubeObject): Pod {
     labels: metadata.labels ?? {},
     node: textOf(spec["nodeName"]),
     serviceAccount: textOf(spec["serviceAccountName"]) ?? "default",
-    hostname: textOf(spec["hostname"]) ?? metadata.name,
+    hostname: (textOf(spec["hostname"]) ?? metadata.name).slice(0, MAX_HOSTNAME),
     subdomain: textOf(spec["subdomain"]),
     hostNetwork: spec["hostNetwork"] === true,
     restartPolicy: restartPolicyOf(spec["restartPolicy"]),

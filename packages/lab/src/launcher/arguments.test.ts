@@ -35,7 +35,7 @@ describe("parseUpArguments", () => {
 
   it("reports all mistakes at once", () => {
     const attempt = (): unknown =>
-      parseUpArguments(["--nmae", "x", "--name", "A/..", "extra", "--ztunnel-env", "nothing"], 0);
-    for (const part of ["--nmae", '"A/.."', '"extra"', '"nothing"']) expect(attempt).toThrow(part);
+      parseUpArguments(["--nmae", "x", "--name", "A/..", "extra", "--state", "/a b", "--ztunnel-env", "nothing"], 0);
+    for (const part of ["--nmae", '"A/.."', '"extra"', '"nothing"', '"/a b"']) expect(attempt).toThrow(part);
   });
 });

@@ -15,6 +15,9 @@ export interface UpArguments {
 
 const NAME = /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/;
 
+/** It becomes part of a unix socket's path, which may have 107 bytes, and of shell scripts. */
+const STATE_DIR = /^[\w/.@+-]{1,80}$/;
+
 /** Reads the command line after the verb. Throws MeshError CONFIG_INVALID with every mistake in one message. */
 export function parseUpArguments(args: readonly string[], uid: number): UpArguments {
   const mistakes: string[] = [];
@@ -42,12 +45,15 @@ export function parseUpArguments(args: readonly string[], uid: number): UpArgume
   const name = String(values.name);
   if (!NAME.test(name))
     mistakes.push(`--name: expected lower-case letters, digits and dashes, at most 40, got "${name}"`);
+  const stateDir = resolve(typeof values.state === "string" ? values.state : labStateDir(name, process.env, uid));
+  if (!STATE_DIR.test(stateDir))
+    mistakes.push(`--state: expected at most 80 letters, digits and any of /._@+-, got "${stateDir}"`);
   const ztunnelEnv = pairs(values["ztunnel-env"], mistakes);
   const controlPlaneEnv = pairs(values["control-plane-env"], mistakes);
   if (mistakes.length > 0) throw new MeshError(ErrorCode.CONFIG_INVALID, mistakes.join("; "));
   return {
     name,
-    stateDir: resolve(typeof values.state === "string" ? values.state : labStateDir(name, process.env, uid)),
+    stateDir,
     objects: texts(values.objects).map((path) => resolve(path)),
     foreground: values.foreground === true,
     mesh: values["no-mesh"] !== true,
