@@ -97,5 +97,6 @@ export class AdsService {
     stream.on("cancelled", () => leave("cancelled"));
     stream.on("error", (error: Error) => leave(error.message));
     stream.on("close", () => leave("closed"));
+    stream.resume();
   }
 }
