@@ -29,6 +29,9 @@ function planForPod(lab: Lab, namespace: string, name: string): ExecPlan {
   return { argv: [...lab.machine.enterLab(), ...runner.sandbox.execPrefix], env };
 }
 
+/** Whoever entered may be killed; the command must not outlive it. */
+const DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"];
+
 function planForNode(lab: Lab, name: string): ExecPlan {
   const node = lab.nodes.up.get(name);
   if (!node)
@@ -38,6 +41,6 @@ function planForNode(lab: Lab, name: string): ExecPlan {
     );
   const enter = lab.machine.enterLab();
   // Without namespaces there is nothing to enter: the command runs where it is.
-  const argv = enter.length > 0 ? [...enter, ...lab.machine.nodePrefix(node)] : ["env", "--"];
+  const argv = enter.length > 0 ? [...enter, ...lab.machine.nodePrefix(node), ...DIE_WITH_PARENT] : ["env"];
   return { argv, env: baseEnv() };
 }

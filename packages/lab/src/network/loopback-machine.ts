@@ -70,7 +70,7 @@ export class LoopbackMachine implements Machine {
     const base = { POD_IP: ip };
     return {
       prefix: this.#dieWithDaemon,
-      execPrefix: ["env", "--"],
+      execPrefix: ["env"],
       env: () => ({ ...base, ALL_PROXY: `socks5h://${ip}:${EXPLICIT_PORT}` }),
       mainProcessOf: (pid) => {
         this.#ledger.add(pod.uid, pid);
