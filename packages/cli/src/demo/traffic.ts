@@ -1,7 +1,7 @@
 import { programPath, runIn } from "@ambit/shared/lab-client";
 import type { DemoContext } from "./check.ts";
 
-const CLIENT = programPath("packages/cli/src/demo/traffic-client.ts");
+const CLIENT = programPath("packages/lab/src/apps/traffic-client.ts");
 
 export interface GetResult {
   readonly status: number;

@@ -72,7 +72,7 @@ export const policyCutsLiveConnection: DemoStep = {
   says: "A connection from cart to store is open and busy; a DENY policy arrives, and the connection is cut.",
   async run(context) {
     const [namespace = "", name = ""] = SHOP.cart.split("/");
-    const client = programPath("packages/cli/src/demo/traffic-client.ts");
+    const client = programPath("packages/lab/src/apps/traffic-client.ts");
     const command = [process.execPath, client, "hold", SHOP.storeHost, String(SHOP.storePort), "20"];
     const child = await spawnIn(context.lab, { namespace, pod: name }, command, "pipe");
     await firstOutput(child);

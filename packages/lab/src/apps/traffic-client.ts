@@ -20,12 +20,12 @@ async function get(url: string, timeoutMs = 5_000): Promise<GetResult> {
   const { hostname, port } = new URL(url);
   let socket: Socket;
   try {
-    socket = await dial(hostname, Number(port || 80), process.env);
+    socket = await dial(hostname, Number(port || 80));
   } catch (error) {
     return { status: 0, body: "", error: reasonOf(error) };
   }
   return new Promise((resolve) => {
-    const call = request(url, { agent: false, timeout: timeoutMs, createConnection: () => socket }, (response) => {
+    const call = request(url, { timeout: timeoutMs, createConnection: () => socket }, (response) => {
       let body = "";
       response.setEncoding("utf8").on("data", (text: string) => {
         body += text;
@@ -35,6 +35,8 @@ async function get(url: string, timeoutMs = 5_000): Promise<GetResult> {
     });
     call.on("timeout", () => call.destroy(new Error("timed out")));
     call.on("error", (error) => resolve({ status: 0, body: "", error: reasonOf(error) }));
+    // A connection that was cut before the request began gives no error, only this.
+    call.on("close", () => resolve({ status: 0, body: "", error: "ECONNRESET" }));
     call.end();
   });
 }
@@ -62,7 +64,7 @@ async function loop(url: string, ratePerSecond: number, seconds: number): Promis
 
 async function banner(host: string, port: number): Promise<unknown> {
   try {
-    const socket = await dial(host, port, process.env);
+    const socket = await dial(host, port);
     return await new Promise((resolve) => {
       const finish = (result: { banner: string; error: string }): void => {
         resolve(result);
@@ -81,7 +83,7 @@ async function banner(host: string, port: number): Promise<unknown> {
 async function hold(host: string, port: number, seconds: number, line: string): Promise<unknown> {
   const started = performance.now();
   const state = { lines: 0, ended: "time is up" };
-  const socket = await dial(host, port, process.env);
+  const socket = await dial(host, port);
   process.stderr.write("connected\n");
   return new Promise((resolve) => {
     const ticker = setInterval(() => socket.write(`${line}\n`), 100);
@@ -120,3 +122,5 @@ function run([verb = "", first = "", second = "", third = "", line = "ping"]: st
 }
 
 process.stdout.write(`${JSON.stringify(await run(process.argv.slice(2)))}\n`);
+// The server keeps idle connections open; nobody waits for them.
+process.exit(0);
