@@ -71,17 +71,19 @@ function capturingEnrolment(init: EnrolmentInit, dataPlane: DataPlane): Enrolmen
     newPod: (uid) => new CapturedPod(podInit, uid),
     sweep: (pod) => sweepPod(platform, locator, pod),
   });
+  const stop = async (): Promise<void> => {
+    await controller.stop();
+    await host.stop({ remove: init.unenrolOnStop === true });
+    hostNetns.close();
+  };
+  let stopping: Promise<void> | undefined;
   return {
     async start() {
       // When the table cannot be written pods stay "pending"; it is tried again all the time.
       await host.start();
       await controller.start();
     },
-    async stop() {
-      await controller.stop();
-      await host.stop({ remove: init.unenrolOnStop === true });
-      hostNetns.close();
-    },
+    stop: () => (stopping ??= stop()),
     status: () => controller.status(),
     counts: () => controller.counts(),
     settled: () => controller.settled(),
