@@ -199,6 +199,15 @@ describe("two ztunnels and a control plane, as processes with explicit capture",
     await eventually("allowed again", works, 10_000);
   });
 
+  it("case 58: a killed ztunnel refuses while it is away and serves again once it is back", async () => {
+    node2.child.kill("SIGKILL");
+    await node2.exit;
+    expect(await works()).toBe(false);
+    node2 = await mesh.startZtunnel("node2", 3);
+    await eventually("traffic flows again", works, 10_000);
+    await eventually("over HBONE", () => complete(node2)?.["via"] === "hbone");
+  });
+
   it("drains on SIGTERM: refuses new connections, lets the open one finish and exits with 0", async () => {
     const socket = await socksConnect(CLIENT, SERVER, PORT);
     expect(await say(socket, "before")).toBe("server:before");
