@@ -114,22 +114,24 @@ export interface FieldsInit {
 }
 
 /** A mapping with known fields; `null` counts as absent, as it does in Kubernetes. */
-export const fields =
-  (known: Readonly<Record<string, Check>>, { required = [], strict = false }: FieldsInit = {}): Check =>
-  (value, path, report) => {
+export function fields(known: KnownFields, { required = [], strict = false }: FieldsInit = {}): Check {
+  const otherwise = strict ? unknownField(known) : anything;
+  const checks = new Map(Object.entries(known));
+  return (value, path, report) => {
     if (!isRecord(value)) return report(path, `expected a mapping, got ${shown(value)}`);
     const missing = required.filter((name) => isAbsent(value[name]));
     for (const name of missing) report([...path, name], "required");
-    for (const [name, each] of Object.entries(value)) {
-      const check = Object.hasOwn(known, name) ? known[name] : strict ? unknownField(known) : anything;
-      if (check && !isAbsent(each)) check(each, [...path, name], report);
-    }
+    const present = Object.entries(value).filter(([, each]) => !isAbsent(each));
+    for (const [name, each] of present) (checks.get(name) ?? otherwise)(each, [...path, name], report);
   };
+}
+
+type KnownFields = Readonly<Record<string, Check>>;
 
 const isAbsent = (value: unknown): boolean => value === null || value === undefined;
 
 const unknownField =
-  (known: Readonly<Record<string, Check>>): Check =>
+  (known: KnownFields): Check =>
   (_value, path, report) =>
     report(path, `unknown field; expected one of ${Object.keys(known).join(", ")}`);
 
