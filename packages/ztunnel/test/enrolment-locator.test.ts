@@ -60,7 +60,7 @@ privileged("finding a pod's namespace", () => {
     return Object.fromEntries(
       [...results].map(([uid, result]) => {
         if (result.ok) found.push(result.value);
-        return [uid, result.ok ? result.value.id : result.error];
+        return [uid, result.ok ? result.value.id : `${result.error.code} ${result.error.message}`];
       }),
     );
   }
@@ -75,7 +75,7 @@ privileged("finding a pod's namespace", () => {
   it("case 50: a decoy process that entered another pod's namespace is not believed", async () => {
     addProcess(10, { netns: world.pathOf("b"), cgroup: container(UID), start: 5 });
     expect((await search())[UID]).toMatch(
-      /process 10 is in another namespace: it has .*10\.88\.0\.3.* none of the pod's/,
+      /NETNS_MISMATCH process 10 is in another namespace: it has .*10\.88\.0\.3.* none of the pod's/,
     );
     addProcess(12, { netns: world.pathOf("a"), cgroup: container(UID), start: 9 });
     expect((await search())[UID]).toBe(pod.netns.id);
@@ -113,7 +113,7 @@ privileged("finding a pod's namespace", () => {
       },
     };
     const results = await processLocator(reusing, folder).locate([sought()]);
-    expect(results.get(UID)).toEqual({ ok: false, error: expect.stringMatching(/replaced while it was looked at/) });
+    expect(results.get(UID)).toMatchObject({ ok: false, error: { message: expect.stringMatching(/was replaced/) } });
   });
 
   it("skips processes that end during the scan, and pods without a known address", async () => {
@@ -142,7 +142,7 @@ privileged("finding a pod's namespace", () => {
     const locator = directoryLocator(platform, netnsDir);
     const pods = [sought(), sought({ uid: OTHER_UID }), sought({ uid: "self" }), sought({ uid: "../x" })];
     const results = await locator.locate([...pods, sought({ uid: "absent" })]);
-    const texts = [...results.values()].map((result) => (result.ok ? result.value.id : result.error));
+    const texts = [...results.values()].map((result) => (result.ok ? result.value.id : result.error.message));
     expect(texts).toEqual([
       pod.netns.id,
       expect.stringMatching(/not this pod's namespace: it has .*10\.88\.0\.3/),

@@ -141,10 +141,12 @@ function setTransparent(fd: number, family: number): void {
   else setOption(fd, SOL_IPV6, IPV6_TRANSPARENT, 1);
 }
 
+/** One for all calls: they are synchronous, and this is on the path of every connection. */
+const optionValue = Buffer.alloc(4);
+
 function setOption(fd: number, level: number, name: number, value: number): void {
-  const bytes = Buffer.alloc(4);
-  bytes.writeInt32LE(value);
-  if (libc().setsockopt(fd, level, name, bytes, bytes.length) < 0) {
+  optionValue.writeInt32LE(value);
+  if (libc().setsockopt(fd, level, name, optionValue, optionValue.length) < 0) {
     throw callFailed("setsockopt", `level ${level} option ${name} to ${value}`);
   }
 }

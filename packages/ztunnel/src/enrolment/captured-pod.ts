@@ -101,7 +101,7 @@ export class CapturedPod implements ServedPod {
     if (found?.ok !== true) {
       // The one we hold was verified; between two processes of the pod none may be there to be found.
       if (held !== undefined) return held;
-      throw new MeshError(ErrorCode.NETNS_NOT_FOUND, `no network namespace of the pod: ${found?.error ?? "no answer"}`);
+      throw found?.error ?? new MeshError(ErrorCode.NETNS_NOT_FOUND, "nobody looked for the pod's network namespace");
     }
     if (held?.id === found.value.id) {
       found.value.close();

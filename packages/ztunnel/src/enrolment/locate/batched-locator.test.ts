@@ -1,7 +1,7 @@
-import { err } from "@ambit/shared/errors";
 import { describe, expect, it } from "@jest/globals";
 import { Slots } from "../redirect/slots.ts";
 import { batchedLocator } from "./batched-locator.ts";
+import { netnsMissing } from "./netns-locator.ts";
 
 const pod = (uid: string) => ({ uid, ips: [] });
 
@@ -12,14 +12,14 @@ describe("batchedLocator", () => {
       async locate(pods) {
         searches.push(pods.map(({ uid }) => uid));
         await new Promise(setImmediate);
-        return new Map(pods.map(({ uid }) => [uid, err(`no ${uid}`)]));
+        return new Map(pods.map(({ uid }) => [uid, netnsMissing(`no ${uid}`)]));
       },
     });
     const first = locator.locate([pod("a")]);
     await Promise.resolve();
     await Promise.resolve();
     const later = [locator.locate([pod("b")]), locator.locate([pod("c"), pod("d")])];
-    expect((await first).get("a")).toEqual(err("no a"));
+    expect((await first).get("a")).toEqual(netnsMissing("no a"));
     expect([...(await later[1]!).keys()]).toEqual(["c", "d"]);
     await later[0];
     expect(searches).toEqual([["a"], ["b", "c", "d"]]);
@@ -30,7 +30,7 @@ describe("batchedLocator", () => {
     const locator = batchedLocator({
       async locate(pods) {
         if (fail) throw new Error("scan failed");
-        return new Map(pods.map(({ uid }) => [uid, err("x")]));
+        return new Map(pods.map(({ uid }) => [uid, netnsMissing("x")]));
       },
     });
     const results = await Promise.allSettled([locator.locate([pod("a")]), locator.locate([pod("b")])]);

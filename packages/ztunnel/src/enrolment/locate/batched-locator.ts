@@ -1,5 +1,4 @@
-import { err } from "@ambit/shared/errors";
-import type { LocatedNetns, NetnsLocator, SoughtPod } from "./netns-locator.ts";
+import { type LocatedNetns, type NetnsLocator, netnsMissing, type SoughtPod } from "./netns-locator.ts";
 
 interface Waiting {
   readonly pod: SoughtPod;
@@ -22,7 +21,7 @@ export function batchedLocator(locator: NetnsLocator): NetnsLocator {
       try {
         const found = await locator.locate(batch.map(({ pod }) => pod));
         for (const { pod, resolve } of batch)
-          resolve(new Map([[pod.uid, found.get(pod.uid) ?? err("not looked for")]]));
+          resolve(new Map([[pod.uid, found.get(pod.uid) ?? netnsMissing("not looked for")]]));
       } catch (error) {
         for (const { reject } of batch) reject(error);
       }

@@ -1,6 +1,6 @@
 /** Where a pod's network namespace is, and whether what was found can be believed. */
 import { join } from "node:path";
-import { err, ok, type Result } from "@ambit/shared/errors";
+import { ErrorCode, err, MeshError, ok, type Result } from "@ambit/shared/errors";
 import type { IpAddress } from "@ambit/shared/net";
 import type { Netns, Platform } from "@ambit/shared/platform";
 import { isPodUid } from "../state/pod-wish.ts";
@@ -12,8 +12,11 @@ export interface SoughtPod {
   readonly ips: readonly IpAddress[];
 }
 
-/** What was found; the netns is the caller's to close. The error is a reason for people. */
-export type LocatedNetns = ReadonlyMap<string, Result<Netns>>;
+/** What was found; the netns is the caller's to close. The error is NETNS_NOT_FOUND or NETNS_MISMATCH. */
+export type LocatedNetns = ReadonlyMap<string, Result<Netns, MeshError>>;
+
+export const netnsMissing = (message: string) => err(new MeshError(ErrorCode.NETNS_NOT_FOUND, message));
+export const netnsMismatch = (message: string) => err(new MeshError(ErrorCode.NETNS_MISMATCH, message));
 
 export interface NetnsLocator {
   /** An answer for every pod asked for. Never throws for a pod that cannot be found. */
@@ -56,8 +59,8 @@ export function whyNotOfPod(
 /** `DIR/<pod uid>` is the bind mount of that pod's namespace: what a lab or a CNI plugin writes. */
 export function directoryLocator(platform: Platform, directory: string, procDir = "/proc"): NetnsLocator {
   const hostIds = hostNetnsIds(platform, procDir);
-  const locateOne = (pod: SoughtPod): Result<Netns> => {
-    if (!isPodUid(pod.uid)) return err("its uid cannot be a file name");
+  const locateOne = (pod: SoughtPod): Result<Netns, MeshError> => {
+    if (!isPodUid(pod.uid)) return netnsMissing("its uid cannot be a file name");
     const path = join(directory, pod.uid);
     let netns: Netns | undefined;
     try {
@@ -65,10 +68,10 @@ export function directoryLocator(platform: Platform, directory: string, procDir 
       const reason = whyNotOfPod(platform, netns, pod, hostIds);
       if (reason === undefined) return ok(netns);
       netns.close();
-      return err(`${path} is not this pod's namespace: ${reason}`);
+      return netnsMismatch(`${path} is not this pod's namespace: ${reason}`);
     } catch (error) {
       netns?.close();
-      return err((error as Error).message);
+      return err(MeshError.from(error, ErrorCode.NETNS_NOT_FOUND));
     }
   };
   return { locate: async (pods) => new Map(pods.map((pod) => [pod.uid, locateOne(pod)])) };

@@ -1,9 +1,17 @@
 /** Finds pods' namespaces through the processes that run in them: after a restart, and for pods enrolled later. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { err, ok, type Result } from "@ambit/shared/errors";
+import { type MeshError, ok, type Result } from "@ambit/shared/errors";
 import type { Netns, Platform } from "@ambit/shared/platform";
-import { hostNetnsIds, type LocatedNetns, type NetnsLocator, type SoughtPod, whyNotOfPod } from "./netns-locator.ts";
+import {
+  hostNetnsIds,
+  type LocatedNetns,
+  type NetnsLocator,
+  netnsMismatch,
+  netnsMissing,
+  type SoughtPod,
+  whyNotOfPod,
+} from "./netns-locator.ts";
 import { podUidOfCgroup, startTimeOfStat } from "./pod-cgroup.ts";
 
 /** The event loop gets a turn after so many processes. */
@@ -72,9 +80,11 @@ class ProcessSearch {
   }
 
   results(): LocatedNetns {
-    const answer = ({ uid }: SoughtPod): Result<Netns> => {
+    const answer = ({ uid }: SoughtPod): Result<Netns, MeshError> => {
       const found = this.#found.get(uid);
-      return found ? ok(found.netns) : err(this.#rejected.get(uid) ?? `no process of the pod below ${this.#procDir}`);
+      if (found) return ok(found.netns);
+      const rejected = this.#rejected.get(uid);
+      return rejected ? netnsMismatch(rejected) : netnsMissing(`no process of the pod below ${this.#procDir}`);
     };
     return new Map([...this.#sought.values()].map((pod) => [pod.uid, answer(pod)]));
   }
