@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { openSync, readFileSync } from "node:fs";
-import { mkdtemp } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
@@ -56,8 +56,10 @@ describe("log output of a process", () => {
   });
 
   it("writes to a file", async () => {
-    const file = join(await mkdtemp(join(tmpdir(), "ambit-log-")), "out");
+    const folder = await mkdtemp(join(tmpdir(), "ambit-log-"));
+    const file = join(folder, "out");
     await runLogger(500, openSync(file, "w"), false);
     expect(readFileSync(file, "utf8").trim().split("\n")).toHaveLength(500);
+    await rm(folder, { recursive: true });
   });
 });

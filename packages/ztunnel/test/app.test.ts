@@ -1,4 +1,4 @@
-import { mkdtemp, rename, writeFile } from "node:fs/promises";
+import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -187,6 +187,7 @@ describe("startZtunnel", () => {
     await writeFile(join(folder, "new"), "");
     await rename(join(folder, "new"), file);
     await eventually("ready", async () => (await readiness(test)) === "ready\n", 6_000);
+    await rm(folder, { recursive: true });
   });
 });
 
