@@ -35,7 +35,7 @@ serve(9002, (socket) => {
       }
       socket.end();
     };
-    socket.on("drain", () => left > 0 && fill());
+    socket.on("drain", fill);
     fill();
   });
 });
