@@ -42,6 +42,7 @@ export class PodRunner {
   #trouble: string | undefined;
   #stopping: Promise<void> | undefined;
   #wake: () => void = () => {};
+  #setUp: Promise<void> = Promise.resolve();
   #released: Promise<void> | undefined;
 
   constructor(init: PodRunnerInit) {
@@ -63,8 +64,9 @@ export class PodRunner {
     return this.#containers.reduce((sum, one) => sum + one.restarts, 0);
   }
 
+  /** Undefined before the network is there, and once the pod is over. */
   get sandbox(): Sandbox | undefined {
-    return this.#sandbox;
+    return this.#released ? undefined : this.#sandbox;
   }
 
   get logFiles(): readonly string[] {
@@ -80,7 +82,8 @@ export class PodRunner {
   /** Never rejects: what goes wrong is tried again and told in the status. */
   async run(): Promise<void> {
     this.#reportNow();
-    await this.#makeSandbox();
+    this.#setUp = this.#makeSandbox();
+    await this.#setUp;
     await this.#runInitContainers();
     if (this.#stopping || this.#initFailed) return;
     this.#initialized = true;
@@ -97,6 +100,8 @@ export class PodRunner {
 
   async #stop(graceMs: number): Promise<void> {
     this.#wake();
+    // A network that is just being made must be there before it can be taken away.
+    await this.#setUp;
     await Promise.all([...this.#initContainers, ...this.#containers].map((one) => one.stop(graceMs)));
     await this.#release();
   }
@@ -106,7 +111,6 @@ export class PodRunner {
       try {
         this.#sandbox = await this.#init.machine.addPod(this.#init.place);
         this.#trouble = undefined;
-        if (this.#stopping) await this.#release();
       } catch (error) {
         this.#trouble = error instanceof Error ? error.message : String(error);
         this.#init.log.warn("a pod's network could not be made", { pod: this.#name(), error: this.#trouble });
