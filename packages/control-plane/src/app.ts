@@ -5,18 +5,12 @@
 import { mkdir } from "node:fs/promises";
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import { MESSAGE_LIMITS } from "@ambit/shared/grpc";
-import { createFolderSource, type InputProblem, type ObjectChange, type ObjectSource } from "@ambit/shared/kube";
+import { createFolderSource } from "@ambit/shared/kube";
 import type { LogSystem } from "@ambit/shared/log";
 import { formatSocketAddress, type SocketAddress } from "@ambit/shared/net";
 import type { Clock } from "@ambit/shared/time";
 import { Server, type ServerCredentials, status } from "@grpc/grpc-js";
-import {
-  type AuthenticateNode,
-  caService,
-  createJoinTokens,
-  createServerCredentials,
-  openAuthority,
-} from "./ca/index.ts";
+import { caService, createJoinTokens, createServerCredentials, openAuthority } from "./ca/index.ts";
 import type { ControlPlaneConfig } from "./config/index.ts";
 import { MeshState } from "./mesh-state.ts";
 
@@ -83,10 +77,11 @@ export async function startControlPlane(config: ControlPlaneConfig, seams: Contr
   const server = new Server(SERVER_OPTIONS);
   server.addService(state.ads.definition, state.ads.handlers);
   server.addService(certificates.definition, certificates.implementation);
-  const port = await bind(server, config.listen, credentials.credentials);
   const admin = await state.serveAdmin();
   await source.start((change) => state.apply(change));
   state.loaded();
+  // Not earlier: the CA would refuse every identity while no pod is known, and proxies would back off.
+  const port = await bind(server, config.listen, credentials.credentials);
   const address = { ip: config.listen.ip, port };
   logs
     .scope("app")

@@ -42,13 +42,15 @@ async function run(settings: ControlPlaneConfig): Promise<void> {
   guardAgainstBugs(log, exit);
   const shutdown = createShutdown(process, () => process.exit(0));
   try {
-    const controlPlane = await startControlPlane(settings, {
+    const starting = startControlPlane(settings, {
       clock: systemClock,
       logs,
       requestShutdown: (cause) => shutdown.request(cause),
     });
+    // Starting waits for the objects, for as long as they cannot be read; a shutdown must not wait with it.
+    const controlPlane = await Promise.race([starting, shutdown.requested.then(() => undefined)]);
     log.info("shutting down", { cause: await shutdown.requested });
-    await controlPlane.stop();
+    await controlPlane?.stop();
     await exit(0);
   } catch (error) {
     log.error("cannot start", { error: error as Error });

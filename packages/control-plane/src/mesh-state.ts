@@ -1,6 +1,13 @@
 /** Everything that follows from the objects: what each change of them sets in motion, in order. */
 import { type HttpService, startHttpService } from "@ambit/shared/admin";
-import type { InputProblem, ObjectChange, ObjectSource } from "@ambit/shared/kube";
+import {
+  type InputProblem,
+  type ObjectChange,
+  type ObjectKey,
+  type ObjectSource,
+  objectKey,
+  recordsAt,
+} from "@ambit/shared/kube";
 import { createRegistry } from "@ambit/shared/metrics";
 import { ADDRESS_TYPE_URL, AUTHORIZATION_TYPE_URL } from "@ambit/shared/xds";
 import { adminRoutes, type ControlPlaneStatus } from "./admin/admin-routes.ts";
@@ -12,6 +19,9 @@ import { createMetrics } from "./observe/metrics.ts";
 import { PodsByNode } from "./pods-by-node.ts";
 import { AdsService, encodeDelta, ResourceStore } from "./push/index.ts";
 import { ConditionBook } from "./status/index.ts";
+
+/** Kinds on which we write conditions. */
+const WITH_CONDITIONS = new Set(["AuthorizationPolicy", "PeerAuthentication", "Service", "ServiceEntry"]);
 
 /** Objects in; pods by node, resources, conditions, problems and metrics out. */
 export class MeshState {
@@ -25,6 +35,8 @@ export class MeshState {
   readonly #store = new ResourceStore();
   readonly #conditions: ConditionBook;
   readonly #keys = new Set<string>();
+  /** Conditions that objects of our kinds carry now, ours of an earlier run among them. */
+  readonly #written = new Map<ObjectKey, readonly Readonly<Record<string, unknown>>[]>();
   #problems: readonly InputProblem[] = [];
   #ready = false;
 
@@ -48,6 +60,7 @@ export class MeshState {
     this.#conditions = new ConditionBook({
       source,
       now: () => seams.clock.now(),
+      existing: (key) => this.#written.get(key) ?? [],
       onFailure: (key, error) => statusLog.warn("a status could not be written", { object: key, error }),
     });
     this.ads = this.#createAds(authenticate);
@@ -111,9 +124,17 @@ export class MeshState {
   }
 
   #countObjects(change: ObjectChange): void {
-    for (const key of change.removed) this.#keys.delete(key);
-    for (const { kind, metadata } of change.upserted)
-      this.#keys.add(`${kind}/${metadata.namespace ?? ""}/${metadata.name}`);
+    for (const key of change.removed) {
+      this.#keys.delete(key);
+      this.#written.delete(key);
+    }
+    for (const object of change.upserted) {
+      const key = objectKey(object);
+      this.#keys.add(key);
+      const conditions = WITH_CONDITIONS.has(object.kind) ? recordsAt(object.status, "conditions") : [];
+      if (conditions.length > 0) this.#written.set(key, conditions);
+      else this.#written.delete(key);
+    }
   }
 
   /** New problems are logged once; the list of all that hold now is at `/debug/status`. */

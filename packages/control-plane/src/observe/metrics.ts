@@ -47,7 +47,11 @@ export function createMetrics(registry: MetricsRegistry, facts: () => ControlPla
     labelNames: ["status"],
   });
   const objects = registry.gauge({ name: "ambit_objects", help: "Objects loaded", labelNames: [] });
-  const problems = registry.gauge({ name: "ambit_input_problems", help: "Things wrong in the input now", labelNames: [] });
+  const problems = registry.gauge({
+    name: "ambit_input_problems",
+    help: "Things wrong in the input now",
+    labelNames: [],
+  });
   const clients = registry.gauge({ name: "ambit_xds_clients", help: "Connected proxies", labelNames: [] });
   const resources = registry.gauge({ name: "ambit_xds_resources", help: "Resources served", labelNames: ["url"] });
   registerProcessMetrics(registry);

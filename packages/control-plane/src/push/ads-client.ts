@@ -5,6 +5,7 @@ import {
   type DeltaDiscoveryResponse,
   DeltaDiscoveryResponseSchema,
 } from "@ambit/shared/proto";
+import { ADDRESS_TYPE_URL, AUTHORIZATION_TYPE_URL } from "@ambit/shared/xds";
 import { create } from "@bufbuild/protobuf";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { takePushes } from "./push-order.ts";
@@ -61,6 +62,11 @@ export class AdsClient {
     if (acknowledgement.kind === "none") return;
     if (acknowledgement.kind === "nack") this.#nacks.set(request.typeUrl, (this.#nacks.get(request.typeUrl) ?? 0) + 1);
     this.#events.onAcknowledgement(request.typeUrl, acknowledgement);
+  }
+
+  /** Policies and addresses were both asked for. */
+  get wantsBothTypes(): boolean {
+    return this.#subscriptions.has(ADDRESS_TYPE_URL) && this.#subscriptions.has(AUTHORIZATION_TYPE_URL);
   }
 
   changed(typeUrl: string, names: readonly string[]): void {

@@ -1,11 +1,12 @@
 /** Stage "push": the delta ADS endpoint. One stream a client, all types on it. */
 
-import type { Result } from "@ambit/shared/errors";
+import { ok, type Result } from "@ambit/shared/errors";
 import { grpcServiceDefinition } from "@ambit/shared/grpc";
-import { AggregatedDiscoveryService } from "@ambit/shared/proto";
+import { AggregatedDiscoveryService, type DeltaDiscoveryRequest } from "@ambit/shared/proto";
 import type { Clock } from "@ambit/shared/time";
 import { type Metadata, status } from "@grpc/grpc-js";
 import { AdsClient, type AdsClientEvents, type AdsClientStatus, type AdsStream } from "./ads-client.ts";
+import { checkNode } from "./check-node.ts";
 import { Debounce } from "./debounce.ts";
 import type { ResourceStore } from "./resource-store.ts";
 
@@ -23,8 +24,11 @@ export interface AdsServiceInit extends AdsClientEvents {
 /** Quiet time and longest wait between a change and its push, milliseconds. */
 const QUIET_MS = 20;
 const LONGEST_MS = 100;
-/** A new stream's requests arrive one after the other; this lets all types be known before the first answer. */
-const FIRST_ANSWER_MS = 10;
+/**
+ * A new stream asks for one type after the other. Workloads must not be answered before the policies they name, so the
+ * first answer waits until both are asked for, or for so long from a client that only wants one.
+ */
+const FIRST_ANSWER_MS = 250;
 
 /** Serves every connected proxy from one store. */
 export class AdsService {
@@ -77,18 +81,26 @@ export class AdsService {
     const client = new AdsClient(node, this.#init.store, stream, this.#init);
     this.#clients.add(client);
     this.#init.onConnect(client.node);
-    let flushesAtOnce = false;
+    let waited = false;
+    const flush = (): void => {
+      if ((waited || client.wantsBothTypes) && this.#init.loaded()) client.flush();
+    };
     const openLater = this.#init.clock.after(FIRST_ANSWER_MS, () => {
-      flushesAtOnce = true;
-      if (this.#init.loaded()) client.flush();
+      waited = true;
+      flush();
     });
     const leave = (reason: string): void => {
       openLater();
       if (this.#clients.delete(client)) this.#init.onDisconnect(client.node, reason);
     };
-    stream.on("data", (request) => {
+    stream.on("data", (request: DeltaDiscoveryRequest) => {
+      const agreed = request.node ? checkNode(request.node, node) : ok(undefined);
+      if (!agreed.ok) {
+        stream.emit("error", { code: status.PERMISSION_DENIED, details: agreed.error });
+        return;
+      }
       client.request(request);
-      if (flushesAtOnce && this.#init.loaded()) client.flush();
+      flush();
     });
     stream.on("end", () => {
       leave("ended by the client");

@@ -22,8 +22,8 @@ export function takePushes(subscriptions: ReadonlyMap<string, Subscription>, nex
   const policies = subscriptions.get(AUTHORIZATION_TYPE_URL);
   const addresses = subscriptions.get(ADDRESS_TYPE_URL);
   take(policies, "upserts");
-  // A policy still on its way to the client holds back only the workloads of a later change, not this one's.
-  take(addresses, "all");
+  // While an earlier policy response is unacknowledged, newer policies wait, and so must the workloads that may name them.
+  if (!policies?.hasUpsertsDue()) take(addresses, "all");
   const addressesSettled = !addresses || (addresses.dirty === 0 && !addresses.outstanding);
   if (addressesSettled) take(policies, "removals");
   for (const [typeUrl, subscription] of subscriptions) {

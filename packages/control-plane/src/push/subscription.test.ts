@@ -174,4 +174,26 @@ describe("takePushes", () => {
     const second = turn();
     expect(second.map(({ typeUrl, push }) => [typeUrl, push.removed])).toEqual([[AUTHORIZATION_TYPE_URL, ["p"]]]);
   });
+
+  it("case 44: holds workloads back while a newer policy waits for an older one to be acknowledged", () => {
+    const store = new ResourceStore();
+    const subscriptions = new Map(
+      [ADDRESS_TYPE_URL, AUTHORIZATION_TYPE_URL].map((type) => [type, new Subscription(type, store)]),
+    );
+    store.listen((type, names) => subscriptions.get(type)?.changed(names));
+    let sequence = 0;
+    const turn = () => takePushes(subscriptions, () => String(++sequence));
+    const ack = (typeUrl: string, nonce: string): void =>
+      void subscriptions.get(typeUrl)?.request(request({ typeUrl, responseNonce: nonce }));
+    for (const [typeUrl, subscription] of subscriptions) subscription.request(request({ typeUrl }));
+    const [policies, addresses] = turn();
+    ack(ADDRESS_TYPE_URL, addresses?.nonce ?? "");
+    store.apply([
+      { typeUrl: AUTHORIZATION_TYPE_URL, upserted: [encoded("p", "1")], removed: [] },
+      { typeUrl: ADDRESS_TYPE_URL, upserted: [encoded("workload", "names p")], removed: [] },
+    ]);
+    expect(turn()).toEqual([]);
+    ack(AUTHORIZATION_TYPE_URL, policies?.nonce ?? "");
+    expect(turn().map((push) => push.typeUrl)).toEqual([AUTHORIZATION_TYPE_URL, ADDRESS_TYPE_URL]);
+  });
 });

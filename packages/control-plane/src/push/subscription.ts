@@ -56,6 +56,12 @@ export class Subscription {
     return this.#started && !this.#outstanding && (this.#dirty.size > 0 || !this.#answered);
   }
 
+  /** Whether a resource that exists waits to be sent; costs one look-up a due name. */
+  hasUpsertsDue(): boolean {
+    for (const name of this.#dirty) if (this.#store.resolve(this.typeUrl, name)) return true;
+    return false;
+  }
+
   /** Takes one request of this type. Throws nothing; names over the bound are not subscribed. */
   request(request: DeltaDiscoveryRequest): Acknowledgement {
     const acknowledgement = this.#acknowledge(request);
@@ -80,6 +86,17 @@ export class Subscription {
    */
   take(nonce: string, only: "upserts" | "removals" | "all" = "all"): Push | undefined {
     if (!this.pending) return undefined;
+    const { resources, removed } = this.#takeDue(only);
+    const empty = resources.length + removed.length === 0;
+    // The very first answer is sent even when empty: it tells the client that this is all there is.
+    if (empty && (this.#answered || only === "removals")) return undefined;
+    this.#answered = true;
+    this.#outstanding = true;
+    this.#nonce = nonce;
+    return { resources, removed };
+  }
+
+  #takeDue(only: "upserts" | "removals" | "all"): Push {
     const resources: Resource[] = [];
     const removed: string[] = [];
     for (const name of this.#dirty) {
@@ -89,12 +106,6 @@ export class Subscription {
       if (resource && this.#noteSent(resource)) resources.push(resource);
       if (!resource && this.#noteGone(name)) removed.push(name);
     }
-    const empty = resources.length + removed.length === 0;
-    // The very first answer is sent even when empty: it tells the client that this is all there is.
-    if (empty && (this.#answered || only === "removals")) return undefined;
-    this.#answered = true;
-    this.#outstanding = true;
-    this.#nonce = nonce;
     return { resources, removed };
   }
 

@@ -5,6 +5,8 @@ import type { Condition } from "../model/index.ts";
 export interface ConditionBookInit {
   readonly source: Pick<ObjectSource, "patch">;
   readonly now: () => number;
+  /** Conditions the object carries already: one that says the same keeps its time, also over a restart. */
+  readonly existing?: (key: ObjectKey) => readonly Readonly<Record<string, unknown>>[];
   onFailure(key: ObjectKey, error: Error): void;
 }
 
@@ -50,7 +52,7 @@ export class ConditionBook {
       await this.#init.source.patch(
         key,
         OWNER,
-        list.length === 0 ? undefined : { status: { conditions: this.#stamped(list) } },
+        list.length === 0 ? undefined : { status: { conditions: this.#stamped(key, list) } },
       );
       if (list.length === 0) this.#written.delete(key);
     } catch (error) {
@@ -59,8 +61,16 @@ export class ConditionBook {
     }
   }
 
-  #stamped(list: readonly Condition[]): readonly (Condition & { lastTransitionTime: string })[] {
-    const lastTransitionTime = new Date(this.#init.now()).toISOString();
-    return list.map((condition) => ({ ...condition, lastTransitionTime }));
+  #stamped(
+    key: ObjectKey,
+    list: readonly Condition[],
+  ): readonly (Condition & { readonly lastTransitionTime: string })[] {
+    const existing = this.#init.existing?.(key) ?? [];
+    const now = new Date(this.#init.now()).toISOString();
+    return list.map((condition) => {
+      const same = existing.find(({ type, status }) => type === condition.type && status === condition.status);
+      const since = same?.["lastTransitionTime"];
+      return { ...condition, lastTransitionTime: typeof since === "string" ? since : now };
+    });
   }
 }
