@@ -3,6 +3,7 @@
  * connection has closures of its own. Bytes never pass through the stream machinery on their way in.
  */
 import net, { type OnReadOpts, Socket } from "node:net";
+import { POOLED_PAYLOAD_BYTES } from "@ambit/shared/http2";
 import type { SocketAddress } from "@ambit/shared/net";
 import { ipOf } from "@ambit/shared/net";
 
@@ -23,8 +24,8 @@ export interface TcpOwner {
   onClosed(): void;
 }
 
-/** Bytes of one read at most. More does not help: a read this long is already rare on one core. */
-const READ_BUFFER_BYTES = 256 * 1024;
+/** Bytes of one read at most: what fits one pooled frame. */
+const READ_BUFFER_BYTES = POOLED_PAYLOAD_BYTES;
 const shared = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
 const connectionKey = Symbol("ambit.tcp-connection");
 type OwnedSocket = Socket & { [connectionKey]?: TcpConnection };
@@ -62,11 +63,15 @@ const nobody: TcpOwner = {
 };
 const closedEarly = new Error("the connection was closed before it could be served");
 
-/** Connections with writes of this tick; flushed together so that consecutive chunks leave in one `writev`. */
-let dirty: Socket[] = [];
-function flushDirty(): void {
-  const flushed = dirty;
-  dirty = [];
+/**
+ * Connections with gathered writes. A TLS record this long is seldom alone: those of one turn of the event loop leave
+ * in one `writev`. Shorter ones are somebody's message and leave at once.
+ */
+const GATHER_BYTES = 8 * 1024;
+let gathering: Socket[] = [];
+function flushGathered(): void {
+  const flushed = gathering;
+  gathering = [];
   for (const socket of flushed) socket.uncork();
 }
 
@@ -149,9 +154,9 @@ export class TcpConnection {
   write(bytes: Buffer): boolean {
     const socket = this.socket;
     if (socket.destroyed) return true;
-    if (socket.writableCorked === 0) {
+    if (bytes.length >= GATHER_BYTES && socket.writableCorked === 0) {
       socket.cork();
-      if (dirty.push(socket) === 1) process.nextTick(flushDirty);
+      if (gathering.push(socket) === 1) setImmediate(flushGathered);
     }
     return socket.write(bytes);
   }

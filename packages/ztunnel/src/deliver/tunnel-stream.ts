@@ -4,7 +4,14 @@
  * application before it was authorised.
  */
 import type { MeshError } from "@ambit/shared/errors";
-import { FRAME_HEADER_BYTES, H2Code, type H2Stream, type H2StreamHandlers, type HeaderList } from "@ambit/shared/http2";
+import {
+  FRAME_HEADER_BYTES,
+  H2Code,
+  type H2Stream,
+  type H2StreamHandlers,
+  type HeaderList,
+  takeFrame,
+} from "@ambit/shared/http2";
 
 /** Who receives a tunnel's bytes. Methods are called synchronously and must not throw. */
 export interface TunnelOwner {
@@ -48,7 +55,7 @@ export class TunnelStream implements H2StreamHandlers {
 
   /** Copies `bytes` behind room for the frame header and queues them. @returns false = wait for `onTunnelDrain` */
   write(bytes: Buffer): boolean {
-    const frame = Buffer.allocUnsafe(FRAME_HEADER_BYTES + bytes.length);
+    const frame = takeFrame(bytes.length);
     bytes.copy(frame, FRAME_HEADER_BYTES);
     return this.stream.writeFramed(frame);
   }

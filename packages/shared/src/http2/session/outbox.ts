@@ -1,5 +1,7 @@
 import type { Duplex } from "node:stream";
+import { TLSSocket } from "node:tls";
 import { FRAME_HEADER_BYTES } from "../api.ts";
+import { isPooledFrame, recycleFrame } from "../frame-pool.ts";
 
 /** DATA waits while the transport holds this much; enough for several TLS records, little enough to stay fair. */
 const BLOCK_BYTES = 128 * 1024;
@@ -24,9 +26,19 @@ export class Outbox {
   #waiting: Buffer[] = [];
   #blocked = false;
   #open = true;
+  /** Pooled frames in the transport's hands, in the order of its write callbacks. */
+  readonly #inFlight: Buffer[] = [];
+  readonly #onWritten: (error?: Error | null) => void;
+  /** TLS has encrypted a frame into memory of its own when it calls back; other transports may keep a reference. */
+  readonly #recycles: boolean;
 
   constructor(transport: Duplex, events: OutboxEvents) {
     this.#transport = transport;
+    this.#recycles = transport instanceof TLSSocket;
+    this.#onWritten = (error) => {
+      const frame = this.#inFlight.shift();
+      if (frame !== undefined && !error) recycleFrame(frame);
+    };
     this.#events = events;
     transport.on("drain", () => {
       this.#blocked = false;
@@ -47,6 +59,18 @@ export class Outbox {
     if (this.#waiting.length > 0) this.#writeWaiting();
     this.#write(first);
     if (rest !== undefined) this.#write(rest);
+    if (joined) this.#transport.uncork();
+  }
+
+  /** A DATA frame that goes out whole; a pooled one is used again. */
+  sendWhole(frame: Buffer): void {
+    if (!this.#open) return;
+    const joined = this.#waiting.length > 0;
+    if (joined) {
+      this.#transport.cork();
+      this.#writeWaiting();
+    }
+    this.#writeLast(frame);
     if (joined) this.#transport.uncork();
   }
 
@@ -90,7 +114,20 @@ export class Outbox {
   }
 
   #write(bytes: Buffer): void {
-    const roomLeft = this.#transport.write(bytes);
+    this.#note(this.#transport.write(bytes));
+  }
+
+  /** Like `#write`, for a frame that nobody needs afterwards. */
+  #writeLast(frame: Buffer): void {
+    if (!this.#recycles || !isPooledFrame(frame)) {
+      this.#write(frame);
+      return;
+    }
+    this.#inFlight.push(frame);
+    this.#note(this.#transport.write(frame, this.#onWritten));
+  }
+
+  #note(roomLeft: boolean): void {
     if (!roomLeft && this.#transport.writableLength >= BLOCK_BYTES) this.#blocked = true;
   }
 

@@ -163,7 +163,8 @@ export class Sender {
     this.#account(stream, bytes);
     if (start === FRAME_HEADER_BYTES) {
       writeDataHeader(item, bytes, stream.id, last);
-      this.#outbox.sendData(item.length === start + bytes ? item : item.subarray(0, start + bytes));
+      if (item.length === start + bytes) this.#outbox.sendWhole(item);
+      else this.#outbox.sendData(item.subarray(0, start + bytes));
     } else {
       const header = Buffer.allocUnsafe(FRAME_HEADER_BYTES);
       writeDataHeader(header, bytes, stream.id, last);
@@ -180,7 +181,7 @@ export class Sender {
   #sendWhole(stream: Stream, frame: Buffer, bytes: number): void {
     this.#account(stream, bytes);
     writeDataHeader(frame, bytes, stream.id, false);
-    this.#outbox.sendData(frame);
+    this.#outbox.sendWhole(frame);
   }
 
   #account(stream: Stream, bytes: number): void {
