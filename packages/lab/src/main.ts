@@ -1,6 +1,5 @@
 /** `up` and `down` for the CLI (one line of JSON on standard output), and the daemon that `up` starts. */
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
-import { runDaemon } from "./daemon/run-daemon.ts";
 import { parseUpArguments } from "./launcher/arguments.ts";
 import { startLab } from "./launcher/start-lab.ts";
 import { removeLab } from "./launcher/stop-lab.ts";
@@ -8,9 +7,12 @@ import { removeLab } from "./launcher/stop-lab.ts";
 async function run([verb, ...args]: readonly string[]): Promise<void> {
   const uid = process.getuid?.() ?? -1;
   switch (verb) {
-    case "daemon":
+    case "daemon": {
+      // Loaded only here: `up` and `down` are waited for, and need none of it.
+      const { runDaemon } = await import("./daemon/run-daemon.ts");
       await runDaemon(args[0] ?? "");
       return process.exit();
+    }
     case "up":
       say(await startLab(parseUpArguments(args, uid)));
       return process.exit();
