@@ -55,8 +55,8 @@ function spawnNft(platform: Platform, netnsFd: number, args: readonly string[], 
   return promise;
 }
 
-/** nft needs nothing from us, least of all tokens. */
-const ENV = { PATH: process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" };
+/** nft needs nothing of our environment, least of all tokens; it lives in sbin, which is not on every PATH. */
+const ENV = { PATH: `${process.env["PATH"] ?? "/usr/bin:/bin"}:/usr/sbin:/sbin`, LC_ALL: "C" };
 
 /** Loads a script as one transaction. @throws MeshError REDIRECT_RULES_FAILED with nft's own words */
 export async function loadNftScript(platform: Platform, netnsFd: number, script: string): Promise<void> {
