@@ -1,4 +1,5 @@
 import { programPath } from "@ambit/shared/lab-client";
+import { eventually } from "@ambit/testing/eventually";
 import { canRunLab, useLab } from "@ambit/testing/lab";
 import { beforeAll, describe, expect, it } from "@jest/globals";
 
@@ -139,6 +140,10 @@ scenario("HBONE spoken by others, well and badly (needs root and network namespa
     }
     expect(status).toBe(401);
     await lab.delete(deny);
+    await eventually("the policy is gone", async () => {
+      const outcome = await hbone({ host: ip.server, ...asMe(), authority: `${ip.server}:7001`, headers });
+      return outcome.status === 200;
+    });
   });
 
   it("case 16: takes nothing from a forged forwarded or baggage header but telemetry", async () => {

@@ -31,6 +31,14 @@ async function dial(host: string, port: number): Promise<Socket> {
 
 const failures: string[] = [];
 
+/** Unlike `once` of node:events, an error of the socket does not reject: it is in `failures`, and the close follows. */
+function ended(socket: Socket, event: "end" | "close"): Promise<void> {
+  return new Promise((resolve) => {
+    socket.once(event, () => resolve());
+    socket.once("close", () => resolve());
+  });
+}
+
 function collected(socket: Socket): { text: string } {
   const state = { text: "" };
   socket.on("data", (chunk) => {
@@ -65,7 +73,7 @@ async function echo(host: string, port: number, text = "ping"): Promise<unknown>
   const socket = await dial(host, port);
   const answer = collected(socket);
   socket.end(text);
-  await once(socket, "close");
+  await ended(socket, "close");
   return { answer: answer.text, failures };
 }
 
@@ -81,7 +89,7 @@ async function talk(host: string, port: number): Promise<unknown> {
 async function read(host: string, port: number): Promise<unknown> {
   const socket = await dial(host, port);
   const answer = collected(socket);
-  await once(socket, "end");
+  await ended(socket, "end");
   socket.end();
   return { answer: answer.text, failures };
 }
@@ -93,7 +101,7 @@ async function upload(host: string, port: number, bytes: number): Promise<unknow
   const answer = collected(socket);
   await sendPattern(socket, bytes);
   socket.end();
-  await once(socket, "close");
+  await ended(socket, "close");
   return { ...(JSON.parse(answer.text || "{}") as object), expected: hash.digest("hex"), failures };
 }
 
@@ -101,7 +109,7 @@ async function download(host: string, port: number, bytes: number): Promise<unkn
   const socket = await dial(host, port);
   const state = checkPattern(socket);
   socket.write(`${bytes}\n`);
-  await once(socket, "end");
+  await ended(socket, "end");
   socket.end();
   return { ...state, failures };
 }
@@ -111,17 +119,17 @@ async function both(host: string, port: number, bytes: number): Promise<unknown>
   const state = checkPattern(socket);
   await sendPattern(socket, bytes);
   socket.end();
-  if (!socket.readableEnded) await once(socket, "end");
+  if (!socket.readableEnded) await ended(socket, "end");
   return { ...state, failures };
 }
 
 async function late(host: string, port: number, bytes: number): Promise<unknown> {
   const socket = await dial(host, port);
   const answer = collected(socket);
-  await once(socket, "end");
+  await ended(socket, "end");
   await sendPattern(socket, bytes);
   socket.end();
-  await once(socket, "close");
+  await ended(socket, "close");
   return { answer: answer.text, failures };
 }
 
@@ -147,7 +155,7 @@ async function many(host: string, port: number, count: number): Promise<unknown>
       const text = `connection ${index}`;
       const answer = collected(socket);
       socket.end(text);
-      await once(socket, "close");
+      await ended(socket, "close");
       return answer.text === text;
     }),
   );
@@ -189,9 +197,10 @@ async function stream(host: string, port: number, seconds: number): Promise<unkn
     state.ended = "closed by the other side";
     socket.end();
   });
-  await once(socket, "close");
+  await ended(socket, "close");
   clearInterval(ticker);
   clearTimeout(over);
+  if (failures.length > 0) state.ended = failures[0] ?? "";
   return { ...state, heldMs: performance.now() - started, failures };
 }
 
