@@ -33,7 +33,7 @@ export class StreamLog implements H2StreamHandlers {
   }
   onData(chunk: Buffer): void {
     this.bytes += chunk.length;
-    if (this.keep) this.chunks.push(chunk);
+    if (this.keep) this.chunks.push(Buffer.from(chunk));
     if (this.consume) this.stream?.consume(chunk.length);
   }
   onEnd(): void {

@@ -45,7 +45,7 @@ export interface FloodLimits {
 export interface H2StreamHandlers {
   /** Response headers (client) or trailers. */
   onHeaders(headers: HeaderList, endStream: boolean): void;
-  /** A view of the transport's own chunk, valid for ever. Credit is returned only by `consume`. */
+  /** A view of the read buffer, valid only during the call. Credit is returned only by `consume`. */
   onData(chunk: Buffer): void;
   /** The peer ended its direction. */
   onEnd(): void;

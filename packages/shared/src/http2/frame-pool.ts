@@ -21,6 +21,9 @@ export function takeFrame(payloadBytes: number): Buffer {
   return whole.length === bytes ? whole : whole.subarray(0, bytes);
 }
 
+/** A block of `POOLED_PAYLOAD_BYTES` for other bulk bytes, to be given back by `recycleFrame`. */
+export const takeBlock = (): Buffer => (free.pop() ?? newFrame()).subarray(0, POOLED_PAYLOAD_BYTES);
+
 /** Whether the frame came from here and begins where it began. */
 export const isPooledFrame = (frame: Buffer): boolean => frame.byteOffset === 0 && pooled.has(frame.buffer);
 

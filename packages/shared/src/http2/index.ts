@@ -11,5 +11,5 @@ export {
   type HeaderList,
 } from "./api.ts";
 export { defaultH2Options } from "./default-options.ts";
-export { POOLED_PAYLOAD_BYTES, takeFrame } from "./frame-pool.ts";
+export { POOLED_PAYLOAD_BYTES, recycleFrame, takeBlock, takeFrame } from "./frame-pool.ts";
 export { createH2Session } from "./session/session.ts";

@@ -3,7 +3,7 @@
  * connection has closures of its own. Bytes never pass through the stream machinery on their way in.
  */
 import net, { type OnReadOpts, Socket } from "node:net";
-import { POOLED_PAYLOAD_BYTES } from "@ambit/shared/http2";
+import { POOLED_PAYLOAD_BYTES, recycleFrame, takeBlock } from "@ambit/shared/http2";
 import type { SocketAddress } from "@ambit/shared/net";
 import { ipOf } from "@ambit/shared/net";
 
@@ -61,24 +61,27 @@ const nobody: TcpOwner = {
   onFailure: () => undefined,
   onClosed: () => undefined,
 };
+const NO_BLOCKS: Buffer[] = [];
 const closedEarly = new Error("the connection was closed before it could be served");
 
-/**
- * Connections with gathered writes. A TLS record this long is seldom alone: those of one turn of the event loop leave
- * in one `writev`. Shorter ones are somebody's message and leave at once.
- */
+/** Pieces this long are part of a stream of them, and are gathered; shorter ones are somebody's message and leave at once. */
 const GATHER_BYTES = 8 * 1024;
-let gathering: Socket[] = [];
+/** Connections with a block that is not full; their blocks leave at the end of this turn of the event loop. */
+let gathering: TcpConnection[] = [];
 function flushGathered(): void {
   const flushed = gathering;
   gathering = [];
-  for (const socket of flushed) socket.uncork();
+  for (const connection of flushed) connection.flushBlock();
 }
 
 export class TcpConnection {
   owner: TcpOwner = nobody;
   private readonly socket: Socket;
   private failure: Error | undefined;
+  private block: Buffer | undefined;
+  private filled = 0;
+  private inFlight: Buffer[] = NO_BLOCKS;
+  private written: ((error?: Error | null) => void) | undefined;
   private closed = false;
 
   private constructor(socket: Socket, directRead: boolean) {
@@ -152,22 +155,58 @@ export class TcpConnection {
 
   /** Queues bytes; the buffer must not change afterwards. @returns false when the caller should wait for `onDrain` */
   write(bytes: Buffer): boolean {
-    const socket = this.socket;
-    if (socket.destroyed) return true;
-    if (bytes.length >= GATHER_BYTES && socket.writableCorked === 0) {
-      socket.cork();
-      if (gathering.push(socket) === 1) setImmediate(flushGathered);
+    if (this.socket.destroyed) return true;
+    this.flushBlock();
+    this.socket.write(bytes);
+    return !this.socket.writableNeedDrain;
+  }
+
+  /** Queues a copy of `bytes`, so a shared read buffer will do. @returns false when the caller should wait for `onDrain` */
+  writeCopy(bytes: Buffer): boolean {
+    if (this.socket.destroyed) return true;
+    if (this.block === undefined && bytes.length < GATHER_BYTES) this.socket.write(Buffer.from(bytes));
+    else this.gather(bytes);
+    return !this.socket.writableNeedDrain;
+  }
+
+  private gather(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length; ) {
+      if (this.block === undefined) {
+        this.block = takeBlock();
+        this.filled = 0;
+        if (gathering.push(this) === 1) setImmediate(flushGathered);
+      }
+      const copied = bytes.copy(this.block, this.filled, at);
+      this.filled += copied;
+      at += copied;
+      if (this.filled === this.block.length) this.flushBlock();
     }
-    return socket.write(bytes);
+  }
+
+  /** @internal Writes what was gathered; the block is used again once the kernel has it. */
+  flushBlock(): void {
+    const block = this.block;
+    if (block === undefined) return;
+    this.block = undefined;
+    if (this.socket.destroyed) return;
+    if (this.written === undefined) this.inFlight = [];
+    this.written ??= (error) => {
+      const done = this.inFlight.shift();
+      if (done !== undefined && !error) recycleFrame(done);
+    };
+    this.inFlight.push(block);
+    this.socket.write(block.subarray(0, this.filled), this.written);
   }
 
   /** FIN after everything written; the other direction stays open. */
   end(): void {
+    this.flushBlock();
     this.socket.end();
   }
 
   /** Flushes what was written, then closes both directions. */
   endAndClose(): void {
+    this.flushBlock();
     this.socket.destroySoon();
   }
 
@@ -187,7 +226,7 @@ export class TcpConnection {
 
   /** Bytes written and not yet taken by the kernel. */
   get queuedBytes(): number {
-    return this.socket.writableLength;
+    return this.socket.writableLength + (this.block === undefined ? 0 : this.filled);
   }
 
   get remote(): SocketAddress | undefined {

@@ -20,7 +20,7 @@ class Side implements TcpOwner {
 
   onBytes(bytes: Buffer): boolean {
     this.bytesRead += bytes.length;
-    this.paused = !this.other.tcp.write(Buffer.from(bytes));
+    this.paused = !this.other.tcp.writeCopy(bytes);
     return !this.paused;
   }
 

@@ -97,7 +97,7 @@ export class TunnelRelay implements TcpOwner, TunnelOwner, Relay {
   onTunnelBytes(chunk: Buffer): void {
     this.bytesFromTunnel += chunk.length;
     // After the socket is gone its bytes still count against the whole session: give the credit back and drop them.
-    if (this.tcpClosed || this.tcp.write(chunk)) this.tunnel.consume(chunk.length);
+    if (this.tcpClosed || this.tcp.writeCopy(chunk)) this.tunnel.consume(chunk.length);
     else this.unconsumed += chunk.length;
   }
 

@@ -15,7 +15,7 @@ import {
 
 /** Who receives a tunnel's bytes. Methods are called synchronously and must not throw. */
 export interface TunnelOwner {
-  /** `chunk` stays valid; its credit is returned by `consume`. */
+  /** `chunk` is valid only during the call; its credit is returned by `consume`. */
   onTunnelBytes(chunk: Buffer): void;
   onTunnelEof(): void;
   onTunnelDrain(): void;
@@ -90,7 +90,7 @@ export class TunnelStream implements H2StreamHandlers {
   }
 
   onData(chunk: Buffer): void {
-    if (this.owner === undefined) this.early.push(chunk);
+    if (this.owner === undefined) this.early.push(Buffer.from(chunk));
     else this.owner.onTunnelBytes(chunk);
   }
 

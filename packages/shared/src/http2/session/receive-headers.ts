@@ -73,7 +73,11 @@ export class HeaderReceiver {
       this.#core.fail(H2Code.ENHANCE_YOUR_CALM, `header block of more than ${open.bytes} bytes`);
       return;
     }
-    if ((flags & Flag.END_HEADERS) === 0) return;
+    if ((flags & Flag.END_HEADERS) === 0) {
+      // The fragment outlives the transport's chunk.
+      open.fragments.push(Buffer.from(open.fragments.pop() as Buffer));
+      return;
+    }
     this.#open = undefined;
     const [first, ...rest] = open.fragments;
     const decoded = this.#decoder.decode(rest.length === 0 ? (first as Buffer) : Buffer.concat(open.fragments));

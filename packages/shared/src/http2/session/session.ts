@@ -18,6 +18,7 @@ import { CLIENT_PREFACE, DEFAULT_WINDOW_BYTES } from "../frames/frame-type.ts";
 import { checkOutgoing } from "../header-rules.ts";
 import { closeTransport } from "./close-transport.ts";
 import type { SessionCore } from "./core.ts";
+import { readDirectly } from "./direct-read.ts";
 import { forStream, goawayCodeOf, peerFault, refusedByGoaway, transportClosed, unresponsive } from "./failures.ts";
 import { FloodGuard } from "./flood-guard.ts";
 import { ReceiveWindow } from "./flow-window.ts";
@@ -206,7 +207,10 @@ class Session implements H2Session, SessionCore {
     transport.on("error", (cause) => this.#onTransportGone(cause));
     transport.on("close", () => this.#onTransportGone(undefined));
     transport.on("end", () => this.#onTransportGone(undefined));
-    transport.on("data", (chunk: Buffer) => this.#onChunk(chunk));
+    const onChunk = (chunk: Buffer): void => this.#onChunk(chunk);
+    // What came before this line is in the stream's own buffer and is emitted first, whichever way the rest takes.
+    readDirectly(transport, onChunk);
+    transport.on("data", onChunk);
     if (transport.destroyed) process.nextTick(() => this.#onTransportGone(undefined));
   }
 
