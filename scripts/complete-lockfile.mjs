@@ -10,7 +10,13 @@ for (const [path, entry] of Object.entries(lock.packages)) {
     const hoisted = `node_modules/${name}`;
     if (lock.packages[nested] || lock.packages[hoisted]) continue;
     // Neither resolved nor integrity is known here; npm looks them up where the platform matches.
-    lock.packages[hoisted] = { version: version.replace(/^[^\d]*/, ""), dev: entry.dev, optional: true, os: [osOf(name)], cpu: [cpuOf(name)] };
+    lock.packages[hoisted] = {
+      version: version.replace(/^[^\d]*/, ""),
+      dev: entry.dev,
+      optional: true,
+      os: [osOf(name)],
+      cpu: [cpuOf(name)],
+    };
     added++;
   }
 }
@@ -20,7 +26,18 @@ process.stdout.write(`${added} platform packages added\n`);
 
 /** The npm `os` value in a package's name; a name without one is kept off every platform that could run it. */
 function osOf(name) {
-  const known = ["android", "darwin", "freebsd", "openbsd", "linux", "win32", "windows", "aix", "openharmony", "wasm32"];
+  const known = [
+    "android",
+    "darwin",
+    "freebsd",
+    "openbsd",
+    "linux",
+    "win32",
+    "windows",
+    "aix",
+    "openharmony",
+    "wasm32",
+  ];
   const found = known.find((os) => name.includes(os)) ?? "none";
   return { windows: "win32", wasm32: "none" }[found] ?? found;
 }

@@ -36,7 +36,12 @@ describe("readPcap", () => {
     const capture = readPcap(pcapOf(ipv4Frame("hello", 6), Buffer.alloc(20)));
     expect(capture.ok && capture.value.frames).toBe(2);
     const [segment] = capture.ok ? capture.value.segments : [];
-    expect(segment).toMatchObject({ source: "10.0.0.1", sourcePort: 40000, destination: "10.0.0.2", destinationPort: 15008 });
+    expect(segment).toMatchObject({
+      source: "10.0.0.1",
+      sourcePort: 40000,
+      destination: "10.0.0.2",
+      destinationPort: 15008,
+    });
     expect(segment?.payload.toString()).toBe("hello");
   });
 

@@ -35,7 +35,8 @@ export function readPcap(file: Buffer): Result<Capture> {
   if (file.length < GLOBAL_HEADER_BYTES || file.readUInt32LE(0) !== MAGIC_MICROSECONDS) {
     return err("expected a little-endian pcap file with microsecond stamps");
   }
-  if (file.readUInt32LE(20) !== LINK_ETHERNET) return err(`expected Ethernet frames, got link type ${file.readUInt32LE(20)}`);
+  if (file.readUInt32LE(20) !== LINK_ETHERNET)
+    return err(`expected Ethernet frames, got link type ${file.readUInt32LE(20)}`);
   const segments: CapturedSegment[] = [];
   let frames = 0;
   let at = GLOBAL_HEADER_BYTES;
