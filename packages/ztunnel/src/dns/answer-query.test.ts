@@ -44,9 +44,7 @@ function ask(name: string, type = "A", namespace = "shop"): unknown {
   const question = { name, type, client: { namespace, network: "" }, clusterDomain: "cluster.local" };
   const answer = answerName(VIEW, question, () => 0.999);
   if (answer.kind === "forward") return "forward";
-  return answer.records.map((record) =>
-    record.kind === "alias" ? `${record.name} -> ${record.target}` : `${record.name} ${record.ip}`,
-  );
+  return answer.records.map((record) => `${record.name} ${"ip" in record ? record.ip : `-> ${record.target}`}`);
 }
 
 describe("answerName", () => {
