@@ -18,6 +18,18 @@ describe("parseConfig", () => {
     });
   });
 
+  it.each([
+    ["10.0.0.1:15012", { ip: "10.0.0.1", port: 15012 }],
+    ["[fd00::1]:0", { ip: "fd00::1", port: 0 }],
+    ["127.0.0.1:65536", undefined],
+    ["127.0.0.1", undefined],
+    ["localhost:1", undefined],
+    ["fd00::1:1", undefined],
+  ])("reads AMBIT_LISTEN=%s as %j", (text, expected) => {
+    const config = parseConfig({ ...MINIMAL, AMBIT_LISTEN: text });
+    expect(config.ok ? config.value.listen : undefined).toEqual(expected);
+  });
+
   it("reports every mistake at once, with name, value and reason", () => {
     const config = parseConfig({
       AMBIT_OBJECTS: "/objects",

@@ -1,7 +1,7 @@
 import { type ConfigMistake, deepFreeze, type Env, EnvReader } from "@ambit/shared/config";
 import { err, ok, type Result } from "@ambit/shared/errors";
 import { type LevelFilter, parseLevelFilter } from "@ambit/shared/log";
-import { type IpAddress, isLoopback, parseAuthority } from "@ambit/shared/net";
+import { type IpAddress, isLoopback, parseIp } from "@ambit/shared/net";
 import type { MeshSettings } from "../model/index.ts";
 
 /** Where a server listens. */
@@ -86,9 +86,12 @@ function parseObjects(text: string): Result<string> {
   return folder === undefined ? err("expected folder:DIR") : ok(folder);
 }
 
+/** `IP:PORT`, an IPv6 address in brackets; port 0 is any free one, which the log then names. */
 function parseListen(text: string): Result<ListenAddress> {
-  const parsed = parseAuthority(text);
-  return parsed.ok && parsed.value.kind === "address" ? ok(parsed.value.address) : err("expected IP:PORT");
+  const [, bracketed, plain, portText = ""] = /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(text) ?? [];
+  const ip = parseIp(bracketed ?? plain ?? "");
+  const port = Number(portText);
+  return ip.ok && portText !== "" && port <= 65535 ? ok({ ip: ip.value, port }) : err("expected IP:PORT");
 }
 
 function parseLoopback(text: string): Result<ListenAddress> {
