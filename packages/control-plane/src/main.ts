@@ -1,7 +1,7 @@
 /** Program entry: environment in, exit code out. Everything else is in app.ts. */
 import { type ConfigMistake, configError } from "@ambit/shared/config";
-import { createShutdown } from "@ambit/shared/lifecycle";
-import { createLogSystem, type Logger } from "@ambit/shared/log";
+import { createShutdown, guardAgainstBugs } from "@ambit/shared/lifecycle";
+import { createLogSystem } from "@ambit/shared/log";
 import { systemClock } from "@ambit/shared/time";
 import { startControlPlane } from "./app.ts";
 import { type ControlPlaneConfig, parseConfig } from "./config/index.ts";
@@ -39,7 +39,7 @@ async function run(settings: ControlPlaneConfig): Promise<void> {
     await logs.flush(FLUSH_MS);
     process.exit(code);
   };
-  guardAgainstBugs(log, exit);
+  guardAgainstBugs(process, log, () => void exit(EXIT_SOFTWARE));
   const shutdown = createShutdown(process, () => process.exit(0));
   try {
     const starting = startControlPlane(settings, {
@@ -56,15 +56,4 @@ async function run(settings: ControlPlaneConfig): Promise<void> {
     log.error("cannot start", { error: error as Error });
     await exit(EXIT_UNAVAILABLE);
   }
-}
-
-function guardAgainstBugs(log: Logger, exit: (code: number) => Promise<void>): void {
-  process.on("uncaughtException", (error) => {
-    log.error("bug: uncaught exception, ending", { error, stack: error.stack });
-    void exit(EXIT_SOFTWARE);
-  });
-  process.on("unhandledRejection", (reason) => {
-    const error = reason instanceof Error ? reason : new Error(String(reason));
-    log.error("bug: unhandled rejection", { error, stack: error.stack });
-  });
 }

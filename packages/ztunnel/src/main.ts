@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { type ConfigMistake, configError } from "@ambit/shared/config";
-import { compactMemory, createShutdown } from "@ambit/shared/lifecycle";
+import { compactMemory, createShutdown, guardAgainstBugs } from "@ambit/shared/lifecycle";
 import { createLogSystem, type Logger, type LogSystem } from "@ambit/shared/log";
 import type { Platform } from "@ambit/shared/platform";
 import { systemClock, systemRandom } from "@ambit/shared/time";
@@ -50,7 +50,7 @@ async function proxy(settings: ZtunnelConfig): Promise<void> {
     await logs.flush(FLUSH_MS);
     process.exit(code);
   };
-  guardAgainstBugs(log, exit);
+  guardAgainstBugs(process, log, () => void exit(EXIT_SOFTWARE));
   const shutdown = createShutdown(process, () => process.exit(0));
   announce(settings, logs, log, linuxPlatform);
   try {
@@ -89,21 +89,6 @@ function announce(settings: ZtunnelConfig, logs: LogSystem, log: Logger, platfor
   for (const [section, values] of Object.entries(redactConfig(settings))) {
     configLog.info("configuration", { section, values: JSON.stringify(values) });
   }
-}
-
-/**
- * A bug on the control thread leaves its state unknown, so the process ends and its supervisor starts a fresh one. A
- * rejected promise nobody waited for belongs to one background task: it is logged, and the rest goes on.
- */
-function guardAgainstBugs(log: Logger, exit: (code: number) => Promise<void>): void {
-  process.on("uncaughtException", (error) => {
-    log.error("bug: uncaught exception, ending", { error, stack: error.stack });
-    void exit(EXIT_SOFTWARE);
-  });
-  process.on("unhandledRejection", (reason) => {
-    const error = reason instanceof Error ? reason : new Error(String(reason));
-    log.error("bug: unhandled rejection", { error, stack: error.stack });
-  });
 }
 
 function readResolvConf(): string {
