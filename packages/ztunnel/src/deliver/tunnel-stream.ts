@@ -32,8 +32,8 @@ export class TunnelStream implements H2StreamHandlers {
   private closed = false;
   private failure: MeshError | undefined;
   /** Client: the response. Server: nobody expects headers after the request (trailers are ignored). */
-  private readonly headersListener: ((headers: HeaderList, endStream: boolean) => void) | undefined;
-  private readonly closeListener: ((error: MeshError | undefined) => void) | undefined;
+  private headersListener: ((headers: HeaderList, endStream: boolean) => void) | undefined;
+  private closeListener: ((error: MeshError | undefined) => void) | undefined;
 
   constructor(
     onHeaders?: (headers: HeaderList, endStream: boolean) => void,
@@ -46,6 +46,8 @@ export class TunnelStream implements H2StreamHandlers {
   /** Delivers what came early, then everything as it comes. */
   attach(owner: TunnelOwner): void {
     this.owner = owner;
+    this.headersListener = undefined;
+    this.closeListener = undefined;
     const early = this.early;
     this.early = [];
     for (const chunk of early) owner.onTunnelBytes(chunk);

@@ -59,15 +59,18 @@ function connectSocket(init: UpstreamConnectInit, open: (fd: number) => Socket):
     reject(new MeshError(ErrorCode.UPSTREAM_CONNECT_TIMEOUT, message, { origin: "upstream", retry: "safe" }));
     socket.destroy();
   });
-  socket.once("error", (error) => reject(connectFailed(`cannot connect to ${where}`, error)));
-  socket.once("close", () => {
+  const onError = (error: Error): void => reject(connectFailed(`cannot connect to ${where}`, error));
+  const onClose = (): void => {
     cancelTimer();
-    reject(connectFailed(`cannot connect to ${where}`, new Error("closed")));
-  });
+    onError(new Error("closed"));
+  };
+  socket.once("error", onError).once("close", onClose);
   socket.setNoDelay(true);
   socket.setKeepAlive(true, KEEPALIVE_MS);
   socket.connect({ host: target.ip, port: target.port, family: isIpv4(target.ip) ? 4 : 6 }, () => {
     cancelTimer();
+    // Whoever takes it over listens; what is dropped here would be held for the life of the connection.
+    socket.on("error", ignore).off("error", onError).off("close", onClose);
     resolve(socket);
   });
   return promise;
@@ -93,3 +96,5 @@ function openDescriptor(init: UpstreamConnectInit): number {
     return platform.dialTcp(place);
   }
 }
+
+function ignore(): void {}
