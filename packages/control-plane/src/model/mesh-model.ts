@@ -74,9 +74,8 @@ export class MeshModel {
 
   #replaceFacts(key: ObjectKey, object: KubeObject | undefined, dirty: Set<string>): void {
     const touched = this.#facts.replace(key, object ? factsOf(object, this.#mesh) : new Map());
-    const isUnit = object ? COMPILED_KINDS.has(object.kind) : this.#units.has(key);
-    // A unit nobody has compiled yet reads nothing yet.
-    if (isUnit && (!object || !this.#units.has(key))) dirty.add(key);
+    // A unit that was never compiled reads nothing yet; any other reads its own object and notices by that.
+    if (object && COMPILED_KINDS.has(object.kind) && !this.#units.has(key)) dirty.add(key);
     for (const factKey of touched) for (const unit of this.#readers.get(factKey) ?? []) dirty.add(unit);
   }
 

@@ -99,6 +99,17 @@ describe("the waypoint of a service", () => {
     });
   });
 
+  it.each([
+    ["everybody sees", "", "True"],
+    ["only its namespace sees", 'exportTo: ["."], ', "False"],
+  ])("case 42: of another namespace for an entry that %s: %#", (_what, exportTo, status) => {
+    const listeners = "{ name: mesh, port: 15008, protocol: HBONE, allowedRoutes: { namespaces: { from: All } } }";
+    const labels = `${USE}, istio.io/use-waypoint-namespace: infra`;
+    const entry = `apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: { name: e, namespace: shop, labels: { ${labels} } }\nspec: { ${exportTo}hosts: [e.example.com] }\n`;
+    const mesh = new TestMesh(gateway({ namespace: "infra", listeners }) + entry);
+    expect(mesh.conditions.get("ServiceEntry/shop/e" as ObjectKey)).toMatchObject([{ status }]);
+  });
+
   it("splits traffic to a canary by weight, and leaves the primary alone when the canary cannot be used", () => {
     const canary = gateway().replaceAll("wp", "next");
     const labels = `${USE}, istio.io/use-waypoint-canary: next`;

@@ -17,8 +17,8 @@ import { MISSING_SETTLE_MS, SETTLE_MS, Settling, SHRUNK_SETTLE_MS } from "./sett
 const QUIET_MS = 50;
 const MAX_QUIET_MS = 250;
 const SCAN_MS = 2_000;
-/** A scan may take at most this share of the time. */
-const SCAN_SHARE = 20;
+/** A scan may take at most one part in so many of the time. */
+const SCAN_SHARE = 50;
 const READ_AT_ONCE = 32;
 
 type Fields = Readonly<Record<string, unknown>>;
