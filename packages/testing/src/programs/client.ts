@@ -8,9 +8,9 @@
  *   both HOST PORT BYTES            echo of BYTES while sending: {bytes, intact}
  *   ended HOST PORT TEXT            {answer}: writes, ends its direction, reads what comes after
  *   late HOST PORT BYTES            {answer}: reads to the end first, then writes BYTES and ends
- *   many HOST PORT COUNT            {ok, failed}: COUNT connections at once, each echoed
+ *   many HOST PORT COUNT [ROUNDS]   {ok, failed}: COUNT connections at once, each echoed, round after round
  *   flood HOST PORT SECONDS         {written}: writes as fast as it may to one that never reads
- *   stream HOST PORT SECONDS        {echoes, failed, ended}: one connection, an echo every 20 ms; prints "open" on stderr
+ *   stream HOST PORT SECONDS        {echoes, p50Ms, p99Ms, longestGapMs, ended}: one connection, an echo every 20 ms; prints "open" on stderr
  *   churn HOST PORT SECONDS [RATE]  {ok, failed, firstError}: paced new connections, one echo each
  *   idle HOST PORT COUNT            holds COUNT connections until its input ends, then echoes on each: {open, alive}
  *   udp HOST PORT                   {answer}
@@ -147,7 +147,14 @@ async function echoOnce(host: string, port: number): Promise<boolean> {
   });
 }
 
-async function many(host: string, port: number, count: number): Promise<unknown> {
+async function many(host: string, port: number, count: number, rounds: number): Promise<unknown> {
+  let ok = 0;
+  for (let round = 0; round < rounds; round++) ok += await crowd(host, port, count);
+  return { ok, failed: count * rounds - ok, failures: failures.slice(0, 5) };
+}
+
+/** @returns how many of them got their own text back */
+async function crowd(host: string, port: number, count: number): Promise<number> {
   const sockets = await Promise.allSettled(Array.from({ length: count }, () => dial(host, port)));
   const open = sockets.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
   const answers = await Promise.all(
@@ -159,8 +166,7 @@ async function many(host: string, port: number, count: number): Promise<unknown>
       return answer.text === text;
     }),
   );
-  const ok = answers.filter(Boolean).length;
-  return { ok, failed: count - ok, failures: failures.slice(0, 5) };
+  return answers.filter(Boolean).length;
 }
 
 async function flood(host: string, port: number, seconds: number): Promise<unknown> {
@@ -185,13 +191,19 @@ async function stream(host: string, port: number, seconds: number): Promise<unkn
   const started = performance.now();
   const state = { echoes: 0, longestGapMs: 0, ended: "time is up" };
   let last = started;
-  const ticker = setInterval(() => socket.write("tick\n"), 20);
+  const sentAtMs: number[] = [];
+  const latenciesMs: number[] = [];
+  const ticker = setInterval(() => {
+    sentAtMs.push(performance.now());
+    socket.write("x");
+  }, 20);
   const over = setTimeout(() => socket.destroy(), seconds * 1000);
-  socket.on("data", () => {
+  socket.on("data", (chunk: Buffer) => {
     const now = performance.now();
     state.longestGapMs = Math.max(state.longestGapMs, now - last);
     last = now;
-    state.echoes++;
+    state.echoes += chunk.length;
+    for (const sent of sentAtMs.splice(0, chunk.length)) latenciesMs.push(now - sent);
   });
   socket.on("end", () => {
     state.ended = "closed by the other side";
@@ -201,7 +213,10 @@ async function stream(host: string, port: number, seconds: number): Promise<unkn
   clearInterval(ticker);
   clearTimeout(over);
   if (failures.length > 0) state.ended = failures[0] ?? "";
-  return { ...state, heldMs: performance.now() - started, failures };
+  latenciesMs.sort((a, b) => a - b);
+  const percentile = (share: number): number => latenciesMs[Math.floor(latenciesMs.length * share)] ?? 0;
+  const heldMs = performance.now() - started;
+  return { ...state, p50Ms: percentile(0.5), p99Ms: percentile(0.99), heldMs, failures };
 }
 
 async function churn(host: string, port: number, seconds: number, rate = 100): Promise<unknown> {
@@ -269,7 +284,7 @@ const MODES: Readonly<Record<string, () => Promise<unknown>>> = {
   both: () => both(host, port, Number(third)),
   ended: () => echo(host, port, third),
   late: () => late(host, port, Number(third)),
-  many: () => many(host, port, Number(third)),
+  many: () => many(host, port, Number(third), Number(fourth || 1)),
   flood: () => flood(host, port, Number(third)),
   stream: () => stream(host, port, Number(third)),
   churn: () => churn(host, port, Number(third), fourth ? Number(fourth) : undefined),
