@@ -3,6 +3,7 @@ import type { Logger } from "@ambit/shared/log";
 import type { Netns, Platform } from "@ambit/shared/platform";
 import type { NetnsLocator, SoughtPod } from "./locate/netns-locator.ts";
 import { openCapturedListeners, type PodListenerSets } from "./pod-listeners.ts";
+import { setQueueHandover } from "./queue-handover.ts";
 import { hasRules, type InstalledRules, installRules, removeRules, verifyRules } from "./redirect/apply-rules.ts";
 import type { HostGuard } from "./redirect/host-guard.ts";
 import { loadNftScript } from "./redirect/nft.ts";
@@ -70,6 +71,7 @@ export class CapturedPod implements ServedPod {
     if (this.#attached) await dataPlane.detach(this.#uid, { graceful: true });
     this.#attached = false;
     await removeRules(platform, netns.fd);
+    setQueueHandover(platform, netns.fd, false);
     this.#redirection = undefined;
     this.#exempt = "";
     await host.removePod(this.#uid);
@@ -118,9 +120,11 @@ export class CapturedPod implements ServedPod {
   /** @returns why it failed, instead of throwing: the rules come first */
   #listen(netns: Netns): unknown {
     if (this.#attached || this.#listeners) return undefined;
-    const { platform, workerCount } = this.#init;
+    const { platform, workerCount, log } = this.#init;
     try {
       this.#listeners = openCapturedListeners({ platform, netnsFd: netns.fd, workerCount });
+      const handedOver = setQueueHandover(platform, netns.fd, true);
+      if (!handedOver) log.debug("an upgrade may reset connections that wait to be accepted", { netns: netns.id });
       return undefined;
     } catch (error) {
       return error;
