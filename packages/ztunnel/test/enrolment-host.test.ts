@@ -113,7 +113,7 @@ privileged("the node's probe rules", () => {
   it("puts itself back within seconds after a flush of the node's rules", async () => {
     world.nft("node", "flush ruleset");
     await eventually("the probe is exempt again", async () => (await askApp(world.node, pod.v4, APP)) === PROBE);
-    expect(host.repairs).toBe(1);
+    await eventually("the repair is counted", () => host.repairs === 1);
     world.nft("node", "delete table inet ambit_host");
     await eventually("the probe is exempt again", async () => (await askApp(world.node, pod.v4, APP)) === PROBE);
     await eventually("the second repair is counted", () => host.repairs === 2);
