@@ -152,6 +152,35 @@ describe("a hostile peer", () => {
     await eventually("all cut", () => halfOpen.every(({ destroyed, readableEnded }) => destroyed || readableEnded));
     await eventually("recorded", () => shop.node2.finished().filter(({ flag }) => flag === "TLS_FAILURE").length >= 4);
   });
+
+  it.each<[string, (peer: HbonePeer, port: number) => Promise<unknown>]>([
+    ["after the handshake", async () => {}],
+    ["after CONNECT", async (peer, port) => peer.connect(`${shop.cart}:${port}`)],
+    ["after the answer", async (peer, port) => statusOf(peer.connect(`${shop.cart}:${port}`))],
+    [
+      "in the middle of bytes",
+      async (peer, port) => {
+        const stream = peer.connect(`${shop.cart}:${port}`);
+        await statusOf(stream);
+        for (let i = 0; i < 64; i++) stream.write("x".repeat(16_000));
+      },
+    ],
+  ])("case 61: that resets %s leaves no connection behind, and others are served", async (_step, reach) => {
+    shop = await Shop.open();
+    const app = await shop.serve();
+    const peer = await peerOfCart();
+    await reach(peer, app.port);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    peer.raw.resetAndDestroy();
+    await eventually("the application's side is over", () => app.sockets.every(({ destroyed }) => destroyed));
+    const { socket } = await dialFrom(shop.web, shop.cart, app.port);
+    socket.end("served");
+    expect((await readAll(socket)).toString()).toBe("served");
+    await eventually("nothing is open", () => {
+      const { pods, socketsOpen } = shop.node2.report();
+      return socketsOpen.destination === 0 && pods["uid-cart"]?.inbound.length === 0;
+    });
+  });
 });
 
 describe("a hostile or failing next hop", () => {
