@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { type ConfigMistake, configError } from "@ambit/shared/config";
-import { compactMemory, createShutdown, guardAgainstBugs } from "@ambit/shared/lifecycle";
+import { compactWhenIdle, createShutdown, guardAgainstBugs } from "@ambit/shared/lifecycle";
 import { createLogSystem, type Logger, type LogSystem } from "@ambit/shared/log";
 import type { Platform } from "@ambit/shared/platform";
 import { systemClock, systemRandom } from "@ambit/shared/time";
@@ -15,8 +15,6 @@ const EXIT_USAGE = 64;
 const EXIT_SOFTWARE = 70;
 const EXIT_UNAVAILABLE = 69;
 const FLUSH_MS = 500;
-/** By then a start has ended, and what it left behind can go. */
-const COMPACT_AFTER_MS = 10_000;
 
 const command = parseArguments(process.argv.slice(2));
 const config = parseConfig(process.env, { cpus: availableParallelism() });
@@ -63,7 +61,7 @@ async function proxy(settings: ZtunnelConfig): Promise<void> {
       requestShutdown: (cause) => shutdown.request(cause),
       parts: realParts,
     });
-    systemClock.after(COMPACT_AFTER_MS, compactMemory);
+    compactWhenIdle(systemClock);
     const cause = await shutdown.requested;
     log.info("shutting down", { cause, deadline_ms: settings.shutdown.drainDeadlineMs });
     await ztunnel.stop(settings.shutdown.drainDeadlineMs);
