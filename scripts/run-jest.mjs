@@ -8,12 +8,14 @@ const tiers = process.argv.slice(2, split < 0 ? undefined : split);
 const extra = split < 0 ? [] : process.argv.slice(split + 1);
 const jest = join(dirname(createRequire(import.meta.url).resolve("jest/package.json")), "bin", "jest.js");
 const inBand = tiers.some((tier) => tier !== "unit") ? ["--runInBand"] : [];
-const result = spawnSync(process.execPath, [jest, ...inBand, ...extra], {
+// As an argument too: labs start their programs with our arguments, and would else load what was built last, or nothing.
+const source = "--conditions=@ambit/source";
+const result = spawnSync(process.execPath, [source, jest, ...inBand, ...extra], {
   stdio: "inherit",
   env: {
     ...process.env,
     AMBIT_TEST_TIERS: tiers.join(",") || "unit",
-    NODE_OPTIONS: "--experimental-vm-modules --disable-warning=ExperimentalWarning --conditions=@ambit/source",
+    NODE_OPTIONS: `--experimental-vm-modules --disable-warning=ExperimentalWarning ${source}`,
   },
 });
 process.exit(result.status ?? 1);
