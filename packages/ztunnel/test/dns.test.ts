@@ -1,6 +1,8 @@
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import { createServer, type Server } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { ipOf } from "@ambit/shared/net";
 import { linuxPlatform } from "@ambit/shared/platform";
 import type { Service, Workload } from "@ambit/shared/workload";
@@ -34,6 +36,7 @@ describe("DnsProxy on loopback sockets", () => {
   let upstreamTcp: Server;
   let proxy: DnsProxy;
   let port: number;
+  let served: UdpSocket;
   let records: DnsRecord[];
   let behave: (message: Buffer, reply: (answer: Buffer) => void) => void;
 
@@ -80,7 +83,12 @@ describe("DnsProxy on loopback sockets", () => {
     });
     const fd = linuxPlatform.bindUdp({ ip: ipOf("127.0.0.1"), port: 0, reusePort: true });
     port = linuxPlatform.boundPort(fd);
+    const onSocket = (message: unknown): void => {
+      served = (message as { socket: UdpSocket }).socket;
+    };
+    subscribe("udp.socket", onSocket);
     proxy.serveUdp(fd, 4);
+    unsubscribe("udp.socket", onSocket);
     proxy.serveTcp(linuxPlatform.listenTcp({ ip: ipOf("127.0.0.1"), port, reusePort: true }));
   });
 
@@ -167,6 +175,39 @@ describe("DnsProxy on loopback sockets", () => {
     expect(seen).toEqual({ 1: "10.96.0.7", 2: "192.0.2.2" });
   });
 
+  it("case 47: a question whose answer cannot be sent back (source port 0) harms nobody", async () => {
+    const unhandled = watchRejections();
+    served.emit("message", query("cart.shop"), { address: "127.0.0.1", family: "IPv4", port: 0, size: 1 });
+    expect((await askUdp(query("cart.shop"))).answers?.length).toBe(1);
+    expect(await unhandled()).toEqual([]);
+  });
+
+  it("case 47: closing while a question is being passed on leaves nothing that throws later", async () => {
+    const unhandled = watchRejections();
+    const client = createSocket("udp4");
+    await new Promise<void>((resolve) => {
+      behave = () => resolve();
+      client.send(query("example.org"), port, "127.0.0.1");
+    });
+    proxy.close();
+    expect(await unhandled()).toEqual([]);
+    client.close();
+  });
+
+  it("case 50: a closed forwarder asks no further upstream, as its namespace may be somebody else's by now", async () => {
+    const upstreams = [1, 2].map(() => `127.0.0.1:${upstream.address().port}`);
+    const forwarder = new DnsForwarder({ platform: linuxPlatform, upstreams, attemptTimeoutMs: 300, maxInFlight: 50 });
+    let asked = 0;
+    behave = () => {
+      asked++;
+      forwarder.close();
+    };
+    await expect(forwarder.forward(query("example.org"), "udp")).rejects.toThrow("closed");
+    await expect(forwarder.forward(query("example.org"), "udp")).rejects.toThrow("closed");
+    await sleep(20);
+    expect(asked).toBe(1);
+  });
+
   it("case 47: answers FORMERR to garbage with an id and stays up", async () => {
     const garbage = Buffer.concat([query("x").subarray(0, 12), Buffer.from([0xc0, 12])]);
     const client = createSocket("udp4");
@@ -177,3 +218,15 @@ describe("DnsProxy on loopback sockets", () => {
     expect((await askUdp(query("cart.shop"))).answers?.length).toBe(1);
   });
 });
+
+/** What nobody caught from now on: in a worker each of these would end it, and with it every connection of the node. */
+function watchRejections(): () => Promise<readonly unknown[]> {
+  const seen: unknown[] = [];
+  const note = (reason: unknown): void => void seen.push(reason);
+  process.on("unhandledRejection", note);
+  return async () => {
+    await sleep(50);
+    process.off("unhandledRejection", note);
+    return seen;
+  };
+}

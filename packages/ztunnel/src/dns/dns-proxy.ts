@@ -41,11 +41,11 @@ export class DnsProxy {
   /** Takes over a bound UDP descriptor of that address family. */
   serveUdp(fd: number, family: 4 | 6): void {
     const socket = createSocket({ type: `udp${family}` });
-    socket.on("error", () => socket.close());
+    socket.on("error", () => closeDatagrams(socket));
     socket.on("message", (message, from) => {
       void this.answer(message, "udp").then((reply) => {
         // The client may be gone; a lost datagram is its resolver's to repeat.
-        if (reply) socket.send(reply, from.port, from.address, () => {});
+        if (reply) sendDatagram(socket, reply, from);
       });
     });
     socket.bind({ fd });
@@ -62,8 +62,8 @@ export class DnsProxy {
   }
 
   close(): void {
-    for (const socket of this.#udp) socket.close();
-    for (const server of this.#tcp) server.close();
+    for (const socket of this.#udp.splice(0)) closeDatagrams(socket);
+    for (const server of this.#tcp.splice(0)) server.close();
     for (const socket of this.#connections) socket.destroy();
     this.#init.forwarder.close();
   }
@@ -136,5 +136,22 @@ export class DnsProxy {
         pending = pending.subarray(end);
       }
     });
+  }
+}
+
+/** Node throws for a socket that was closed meanwhile and for port 0, which any program with a raw socket can send from. */
+function sendDatagram(socket: UdpSocket, reply: Buffer, to: { readonly address: string; readonly port: number }): void {
+  try {
+    socket.send(reply, to.port, to.address, () => {});
+  } catch {
+    // Nobody is there to get it.
+  }
+}
+
+function closeDatagrams(socket: UdpSocket): void {
+  try {
+    socket.close();
+  } catch {
+    // It closed by itself after an error.
   }
 }

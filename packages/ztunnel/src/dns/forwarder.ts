@@ -26,6 +26,7 @@ export class DnsForwarder {
   readonly #init: ForwarderInit;
   readonly #upstreams: readonly SocketAddress[];
   readonly #cancels = new Set<() => void>();
+  #closed = false;
 
   constructor(init: ForwarderInit) {
     this.#init = init;
@@ -56,8 +57,9 @@ export class DnsForwarder {
     throw MeshError.from(failure, ErrorCode.UPSTREAM_CONNECT_FAILED, { origin: "upstream" });
   }
 
-  /** Ends everything under way. */
+  /** Ends everything under way and refuses the rest: the namespace's descriptor may be closed, and its number reused. */
   close(): void {
+    this.#closed = true;
     for (const cancel of [...this.#cancels]) cancel();
   }
 
@@ -115,6 +117,7 @@ export class DnsForwarder {
 
   /** Runs one exchange under the time limit and the in-flight count; whatever ends it first also cleans up. */
   #attempt(start: (settle: (result: Buffer | Error) => void) => () => void): Promise<Buffer> {
+    if (this.#closed) return Promise.reject(forwarderClosed());
     return new Promise((resolve, reject) => {
       let dispose = (): void => {};
       let settled = false;
@@ -127,7 +130,7 @@ export class DnsForwarder {
         if (result instanceof Error) reject(result);
         else resolve(result);
       };
-      const cancel = (): void => settle(new MeshError(ErrorCode.CANCELLED, "the DNS proxy of this pod was closed"));
+      const cancel = (): void => settle(forwarderClosed());
       const timeout = (): void =>
         settle(new MeshError(ErrorCode.UPSTREAM_CONNECT_TIMEOUT, "the DNS upstream did not answer in time"));
       const timer = setTimeout(timeout, this.#init.attemptTimeoutMs);
@@ -140,6 +143,8 @@ export class DnsForwarder {
     });
   }
 }
+
+const forwarderClosed = (): MeshError => new MeshError(ErrorCode.CANCELLED, "the DNS proxy of this pod was closed");
 
 /** A message as TCP carries it: two bytes of length first (RFC 1035 4.2.2). */
 export function withLength(message: Buffer): Buffer {
