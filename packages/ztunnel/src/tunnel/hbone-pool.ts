@@ -195,9 +195,9 @@ export class HbonePool {
     }
     if (over || !member.session.acceptsStreams || !this.hasRoom(member)) {
       // Failing those who wait, instead of dialling on, keeps a peer that hangs up at once from being dialled for ever.
-      member.session.shutdown();
       const message = "the new session takes no streams";
       this.failWaiters(key, line, new MeshError(ErrorCode.H2_SESSION_CLOSED, message, { retry: "safe" }));
+      member.session.shutdown();
       return;
     }
     line.members.add(member);
