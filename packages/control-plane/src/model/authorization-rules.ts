@@ -94,7 +94,8 @@ interface MatchShape {
 /** `from` or `to`: holds when one of its matches holds. */
 function compileMatches(items: unknown, path: string, shape: MatchShape, context: RuleContext): Term<PolicyClause> {
   if (!Array.isArray(items)) return refuse(path, "invalid", context);
-  if (items.length === 0) return ALWAYS;
+  // Written and left empty is not left out: Istio's admission refuses it, and as "anybody" it would open an ALLOW.
+  if (items.length === 0) return refuse(path, "invalid", context);
   const matches = items.map((item: unknown, index) => {
     const at = `${path}[${index}]`;
     if (!isRecord(item)) return refuse(at, "invalid", context);
@@ -147,9 +148,9 @@ function fieldTerms(
 /** The AND of fields. A match that says nothing is no match anybody meant: it errs like any other unknown. */
 function conjunction(terms: readonly Term<Partial<PolicyMatch>>[], context: RuleContext): Term<PolicyMatch> {
   if (terms.some(({ kind }) => kind === "never")) return NEVER;
-  if (terms.length === 0) return unknownTerm(context.towards);
   const some = terms.flatMap((term) => (term.kind === "some" ? [term.value] : []));
-  return some.length === 0 ? ALWAYS : { kind: "some", value: Object.assign({}, ...some) as PolicyMatch };
+  if (some.length === 0) return unknownTerm(context.towards);
+  return { kind: "some", value: Object.assign({}, ...some) as PolicyMatch };
 }
 
 function refuse(field: string, kind: RuleProblem["kind"], context: RuleContext): Term<never> {

@@ -172,6 +172,11 @@ describe("what L4 cannot judge", () => {
     ["a bad port", "ALLOW", to({ ports: ["http", "80"] }), [[[{ destinationPorts: [80] }]]]],
     ["an unknown field", "ALLOW", from({ principal: ["a"], namespaces: ["a"] }), []],
     ["an empty match", "ALLOW", from({}), []],
+    ["only empty lists", "ALLOW", from({ principals: [], namespaces: [] }), []],
+    ["an empty match", "ALLOW", to({ ports: [] }), []],
+    ["an empty match", "ALLOW", [{ when: [{ key: "source.namespace", values: [] }] }], []],
+    ["an empty from", "ALLOW", [{ from: [] }], []],
+    ["an empty to", "ALLOW", [{ from: [{ source: { principals: ["a"] } }], to: [] }], []],
     ["a bad address among good ones", "DENY", from({ ipBlocks: ["10.0.0.1", "300.0.0.1"] }), [[]]],
     [
       "a bad exception",
@@ -189,6 +194,8 @@ describe("what L4 cannot judge", () => {
     ["an unknown field", "DENY", from({ principal: ["a"], namespaces: ["a"] }), [[[{ namespaces: [exact("a")] }]]]],
     ["an unknown clause", "DENY", [{ form: [] }], [[]]],
     ["an empty match", "DENY", from({}), [[]]],
+    ["only empty lists", "DENY", from({ principals: [] }), [[]]],
+    ["an empty from", "DENY", [{ from: [] }], [[]]],
     ["a list that is none", "DENY", from({ namespaces: "a" }), [[]]],
     ["rules that are no list", "DENY", "all", [[]]],
     ["rules that are no list", "ALLOW", "all", []],
@@ -196,7 +203,7 @@ describe("what L4 cannot judge", () => {
   ])("%s fails closed in %s", (_what, action, rules, expected) => {
     const compiled = compile({ action, rules });
     expect(compiled.policy?.rules).toEqual(expected);
-    expect(compiled.condition.status).toBe(_what === "an empty match" ? "True" : "False");
+    expect(compiled.condition.status).toBe(["an empty match", "only empty lists"].includes(_what) ? "True" : "False");
   });
 
   it.each([
