@@ -16,6 +16,8 @@ export interface DialOrigin {
   readonly netnsFd?: number;
   /** Explicit capture: the pod's address, as there is no namespace that would give it. */
   readonly explicitAddress?: IpAddress;
+  /** The pod has left: `netnsFd` is closed, and its number may be another pod's namespace by now. */
+  readonly gone?: boolean;
 }
 
 export interface UpstreamConnectInit {
@@ -84,6 +86,7 @@ function connectFailed(what: string, error: unknown): MeshError {
 
 function openDescriptor(init: UpstreamConnectInit): number {
   const { origin, target, platform } = init;
+  if (origin.gone === true) throw new Error("the pod has left the mesh");
   const family = isIpv4(target.ip) ? 4 : 6;
   const place: DialOptions =
     origin.netnsFd === undefined ? { family } : { family, netnsFd: origin.netnsFd, mark: PROXY_MARK };

@@ -9,7 +9,7 @@ import type { ProxiedConnection } from "./proxied-connection.ts";
 export class ServedPod {
   readonly uid: string;
   readonly attachment: PodAttachment;
-  readonly origin: DialOrigin;
+  readonly origin: DialOrigin & { gone: boolean };
   /** Every connection from the moment it was accepted. */
   readonly live = new Set<ProxiedConnection>();
   /** Listeners are closed; what lives may end. */
@@ -22,6 +22,7 @@ export class ServedPod {
     this.uid = attachment.uid;
     const { netnsFd, explicitAddress } = attachment;
     this.origin = {
+      gone: false,
       ...(netnsFd === undefined ? {} : { netnsFd }),
       ...(explicitAddress === undefined ? {} : { explicitAddress: explicitAddress as IpAddress }),
     };

@@ -162,6 +162,7 @@ class Worker implements DataPlane {
     const { post } = this.init;
     try {
       this.pods.get(uid)?.destroy();
+      this.context.pool.dropPod(uid, "destroy");
       if (this.draining) throw new MeshError(ErrorCode.CONNECTION_DRAINED, "the proxy is shutting down");
       const onFailure = (message: string): void => post({ kind: "pod-failed", uid, message });
       const { context, certificates, revocations } = this;
@@ -191,8 +192,10 @@ class Worker implements DataPlane {
     const { uid } = runtime.pod;
     const identity = runtime.identity;
     runtime.destroy();
+    // The pod may have come back meanwhile; what there is now is its.
+    if (this.pods.get(uid) !== runtime) return;
     this.context.pool.dropPod(uid, "destroy");
-    if (this.pods.get(uid) === runtime) this.pods.delete(uid);
+    this.pods.delete(uid);
     const stillUsed = [...this.pods.values()].some((other) => other.identity === identity);
     if (identity !== undefined && !stillUsed) this.certificates.forget(identity as SpiffeUri);
   }

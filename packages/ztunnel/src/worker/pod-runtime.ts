@@ -78,8 +78,10 @@ export class PodRuntime {
     this.acceptor.drain();
   }
 
-  /** Cuts what is left. */
+  /** Cuts what is left, once: a descriptor's number may be somebody else's after it was closed. */
   destroy(): void {
+    if (this.pod.origin.gone) return;
+    this.pod.origin.gone = true;
     this.drain();
     for (const connection of [...this.pod.live]) connection.drained();
     this.acceptor.destroy(new MeshError(ErrorCode.CONNECTION_DRAINED, "the pod has left the mesh"));
