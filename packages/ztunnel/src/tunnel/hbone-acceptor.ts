@@ -99,7 +99,9 @@ export class HboneAcceptor {
   }
 
   private async handshake(socket: Socket): Promise<void> {
-    this.tls ??= this.createTls(await this.init.material());
+    const material = await this.init.material();
+    // Looked at after the wait: two first connections at once must share one acceptor and its bounds.
+    this.tls ??= this.createTls(material);
     if (this.draining) socket.destroy();
     else this.tls.accept(socket);
   }

@@ -217,6 +217,18 @@ describe("HbonePool", () => {
     expect(dials).toHaveLength(2);
   });
 
+  it("case 11: cuts a revoked peer's session also after it left the pool with streams running", async () => {
+    const { pool, dials, open, advance } = setUp();
+    const first = pool.acquire(route(), open);
+    await dials[0]?.succeed(11_000);
+    const session = await first;
+    advance(11_000);
+    expect(session).toMatchObject({ acceptsStreams: false, ended: undefined });
+    pool.revocationsChanged({ isRevoked: () => true });
+    expect(session.ended).toBe("destroyed");
+    expect(pool.sessions).toBe(0);
+  });
+
   it("ends what a pod or an identity leaves behind", async () => {
     const { pool, dials, open } = setUp();
     void pool.acquire(route(), open);

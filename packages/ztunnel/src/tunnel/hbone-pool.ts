@@ -53,6 +53,8 @@ const SWEEP_MS = 1000;
 export class HbonePool {
   private readonly init: PoolInit;
   private readonly lines = new Map<string, Line>();
+  /** Out of the pool and still carrying streams: what cuts connections must reach them too. */
+  private readonly retired = new Set<MemberOf>();
   private sessionCount = 0;
   private cancelSweep: (() => void) | undefined;
   private closed = false;
@@ -119,13 +121,16 @@ export class HbonePool {
   }
 
   private dropWhere(matches: (member: MemberOf) => boolean, how: "drain" | "destroy", error?: MeshError): void {
-    for (const line of [...this.lines.values()]) {
-      for (const member of [...line.members]) {
-        if (!matches(member)) continue;
-        if (how === "drain") this.retire(line, member);
-        else member.session.destroy(error ?? new MeshError(ErrorCode.CONNECTION_DRAINED, "the pod has left the mesh"));
-      }
+    const found = [...this.lines.values()].flatMap((line) =>
+      [...line.members].filter(matches).map((member) => ({ line, member })),
+    );
+    if (how === "drain") {
+      for (const { line, member } of found) this.retire(line, member);
+      return;
     }
+    const cause = error ?? new MeshError(ErrorCode.CONNECTION_DRAINED, "the pod has left the mesh");
+    const retired = [...this.retired].filter(matches);
+    for (const member of [...retired, ...found.map((one) => one.member)]) member.session.destroy(cause);
   }
 
   private lineOf(key: string, route: TunnelRoute): Line {
@@ -227,12 +232,14 @@ export class HbonePool {
   /** Out of the pool; what runs on it ends in its own time. */
   private retire(line: Line, member: MemberOf): void {
     line.members.delete(member);
+    this.retired.add(member);
     member.session.shutdown();
     this.forgetLineIfEmpty(poolKey(line.route), line);
   }
 
   private forget(key: string, line: Line, member: MemberOf): void {
     line.members.delete(member);
+    this.retired.delete(member);
     if (line.waiters.length > 0) this.dialAsNeeded(key, line);
     this.forgetLineIfEmpty(key, line);
   }

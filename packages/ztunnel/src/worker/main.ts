@@ -11,6 +11,12 @@ const port = parentPort;
 invariant(port !== null, "worker/main.ts runs in a worker thread");
 const post = (message: FromWorker): void => port.postMessage(message);
 
+// A promise nobody waited for belongs to one connection, and must not end all others. An exception out of nowhere
+// leaves the thread's state unknown: that ends it, and the control thread starts another.
+process.on("unhandledRejection", (reason) => {
+  process.stderr.write(`data worker: bug: unhandled rejection: ${reason instanceof Error ? reason.stack : reason}\n`);
+});
+
 let dataPlane: DataPlane | undefined;
 port.on("message", (message: ToWorker) => {
   if (message.kind === "start") {
