@@ -75,13 +75,13 @@ export class ConnectionAuthorizer {
   }
 
   /**
-   * A workload that speaks HBONE has one identity; another one from its address is stolen or misrouted. Addresses xDS
-   * does not know (gateways of other networks, nodes) are judged by the proven identity alone.
+   * A workload has one identity, enrolled or not; another one from its address is stolen or misrouted. Addresses xDS does
+   * not know (gateways of other networks, nodes) are judged by the proven identity alone.
    */
   private identityMismatch({ peer, source }: InboundSubject): AuthorizationRefusal | undefined {
     if (peer === undefined) return undefined;
     const owner = this.state.findWorkloadByIp(source.ip);
-    if (owner === undefined || owner.protocol !== "HBONE" || identityOf(owner) === peer.uri) return undefined;
+    if (owner === undefined || identityOf(owner) === peer.uri) return undefined;
     const message = `${source.ip} belongs to ${identityOf(owner)}, but the peer proved to be ${peer.uri}`;
     return { kind: "refused", code: ErrorCode.SOURCE_IDENTITY_MISMATCH, message };
   }
