@@ -46,6 +46,7 @@ export async function startTopology(): Promise<Topology> {
     servers.set(side, pod);
   }
   await untilEnrolled(lab);
+  for (const side of ["direct", "ours"] as const) await allowPortReuse(lab, NAMESPACES[side]);
   const target = (side: Side) => ({ namespace: NAMESPACES[side], pod: "client" });
   const argv = (side: Side, [mode = "", ...numbers]: readonly (string | number)[]) =>
     [process.execPath, CLIENT, mode, servers.get(side)?.ip ?? "", ...numbers].map(String);
@@ -74,6 +75,11 @@ export async function startTopology(): Promise<Topology> {
     usage: () => usageOf(lab),
     stop: () => stopLab(name),
   };
+}
+
+/** Tens of thousands of short connections in a minute would otherwise run out of local ports, on the direct path first. */
+async function allowPortReuse(lab: LabClient, namespace: string): Promise<void> {
+  await runIn(lab, { namespace, pod: "client" }, ["sh", "-c", "echo 1 > /proc/sys/net/ipv4/tcp_tw_reuse"]);
 }
 
 async function untilEnrolled(lab: LabClient): Promise<void> {
