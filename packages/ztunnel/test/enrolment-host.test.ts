@@ -119,6 +119,25 @@ privileged("the node's probe rules", () => {
     await eventually("the second repair is counted", () => host.repairs === 2);
   });
 
+  it("counts a repair of rules that vanish while they are being written", async () => {
+    await host.stop({ remove: true });
+    let rival = (): void => undefined;
+    const contested = {
+      ...platform,
+      netlinkExchange: (...args: Parameters<typeof platform.netlinkExchange>) => {
+        rival();
+        rival = () => undefined;
+        return platform.netlinkExchange(...args);
+      },
+    };
+    host = new HostGuard({ platform: contested, netnsFd: world.node.fd, clock: systemClock, log: silentLogger });
+    await host.start();
+    rival = () => world.nft("node", "delete table inet ambit_host");
+    await expect(host.setPod("uid-b", [ipOf(pod.v4)])).rejects.toThrow("gone right after nft loaded them");
+    await eventually("the probe is exempt again", async () => (await askApp(world.node, pod.v4, APP)) === PROBE);
+    await eventually("the repair is counted", () => host.repairs === 1);
+  });
+
   it("does not mind other people's tables", async () => {
     const before = world.run("node", "nft", "list", "tables");
     masquerade(100);

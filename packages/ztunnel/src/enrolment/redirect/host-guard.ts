@@ -29,6 +29,8 @@ export class HostGuard {
   #work: Promise<void> = Promise.resolve();
   #queued = false;
   #cancelTimer: (() => void) | undefined;
+  /** nft took our last script; a table that is gone after that was taken by somebody else. */
+  #loaded = false;
   #repairs = 0;
   #failure = "";
 
@@ -83,7 +85,9 @@ export class HostGuard {
     const { platform, netnsFd } = this.#init;
     const { script, generation } = hostRules(this.#pods);
     this.#installed = undefined;
+    this.#loaded = false;
     await loadNftScript(platform, netnsFd, script);
+    this.#loaded = true;
     const kernelGeneration = nftGeneration(platform, netnsFd);
     const listing = await listNftTable(platform, netnsFd, HOST_TABLE);
     if (!listing?.includes(`gen=${generation}`)) {
@@ -109,7 +113,7 @@ export class HostGuard {
   }
 
   async #repair(): Promise<void> {
-    if (this.#installed) {
+    if (this.#loaded) {
       this.#repairs++;
       this.#init.log.warn("the node's probe rules were changed by somebody else; putting them back");
     }
