@@ -32,6 +32,11 @@ export interface DialOptions {
   /** Bind to this source address (port 0). With `transparent` it may be a foreign one (IP_TRANSPARENT + IP_FREEBIND). */
   readonly bindTo?: IpAddress;
   readonly transparent?: boolean;
+  /**
+   * SO_BINDTODEVICE to `lo`, for a destination in the same namespace. Ports in TIME_WAIT are then taken again after a
+   * second (tcp_tw_reuse = 2, the default): else one client could make 470 connections a second to one port, no more.
+   */
+  readonly overLoopback?: boolean;
 }
 
 export interface Platform {

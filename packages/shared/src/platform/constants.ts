@@ -22,6 +22,7 @@ export const SOL_IPV6 = 41;
 export const SO_REUSEADDR = 2;
 export const SO_REUSEPORT = 15;
 export const SO_RCVBUFFORCE = 33;
+export const SO_BINDTODEVICE = 25;
 export const SO_MARK = 36;
 export const IP_FREEBIND = 15;
 export const IP_TRANSPARENT = 19;

@@ -11,6 +11,7 @@ import {
   IPV6_FREEBIND,
   IPV6_TRANSPARENT,
   IPV6_V6ONLY,
+  SO_BINDTODEVICE,
   SO_MARK,
   SO_REUSEADDR,
   SO_REUSEPORT,
@@ -52,6 +53,7 @@ export function dialTcp(options: DialOptions): number {
     buildSocket(family, SOCK_STREAM, (fd) => {
       if (options.mark !== undefined) setOption(fd, SOL_SOCKET, SO_MARK, options.mark);
       if (options.transparent) setForeignSource(fd, family);
+      if (options.overLoopback) bindToLoopbackDevice(fd);
       if (options.bindTo !== undefined) bindSource(fd, options.bindTo);
     }),
   );
@@ -67,6 +69,14 @@ function setForeignSource(fd: number, family: number): void {
   setTransparent(fd, family);
   if (family === AF_INET) setOption(fd, SOL_IP, IP_FREEBIND, 1);
   else setOption(fd, SOL_IPV6, IPV6_FREEBIND, 1);
+}
+
+const LOOPBACK_DEVICE = Buffer.from("lo\0");
+
+function bindToLoopbackDevice(fd: number): void {
+  if (libc().setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, LOOPBACK_DEVICE, LOOPBACK_DEVICE.length) < 0) {
+    throw callFailed("setsockopt", "SO_BINDTODEVICE to lo");
+  }
 }
 
 /** Whether `::1` can be bound there: false when IPv6 is off by sysctl, absent from the kernel, or `lo` is down. */

@@ -1,9 +1,10 @@
 /**
  * One TCP connection of an application, made cheap: every connection of a worker reads into the same buffer, and no
- * connection has closures of its own. Bytes never pass through the stream machinery on their way in.
+ * connection has closures of its own. Bytes never pass through the stream machinery on their way in. A connection that
+ * fills the buffer is in bulk: it reads into frames of its own, which are handed on without a copy, until it no longer does.
  */
 import net, { type OnReadOpts, Socket } from "node:net";
-import { POOLED_PAYLOAD_BYTES, recycleFrame, takeBlock } from "@ambit/shared/http2";
+import { FRAME_HEADER_BYTES, POOLED_PAYLOAD_BYTES, recycleFrame, takeBlock, takeFrame } from "@ambit/shared/http2";
 import type { SocketAddress } from "@ambit/shared/net";
 import { ipOf } from "@ambit/shared/net";
 
@@ -14,6 +15,11 @@ export interface TcpOwner {
    * @returns false to stop reading until `resume`
    */
   onBytes(bytes: Buffer): boolean;
+  /**
+   * The same for bulk: `FRAME_HEADER_BYTES` of room, then the bytes; a pooled frame, which is the owner's from now on.
+   * Absent = this owner is never given any.
+   */
+  onFrame?(frame: Buffer): boolean;
   /** The peer ended its direction; nothing more will be read. */
   onEof(): void;
   /** Everything written was given to the kernel. */
@@ -30,12 +36,25 @@ const shared = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
 const connectionKey = Symbol("ambit.tcp-connection");
 type OwnedSocket = Socket & { [connectionKey]?: TcpConnection };
 
-function onRead(this: unknown, length: number, buffer: Uint8Array): boolean {
-  const connection = (this as OwnedSocket)[connectionKey];
-  if (connection === undefined) return false;
-  return connection.received((buffer as Buffer).subarray(0, length));
+/** What Node asks for after each read, and once for a new socket: another buffer, or undefined to stay with this one. */
+let nextBuffer: Buffer | undefined = shared;
+function takeNextBuffer(): Buffer | undefined {
+  const next = nextBuffer;
+  nextBuffer = shared;
+  return next;
 }
-const sharedRead: OnReadOpts = { buffer: shared, callback: onRead };
+
+function onRead(this: unknown, length: number): boolean {
+  const connection = (this as OwnedSocket)[connectionKey];
+  const goOn = connection?.readInto(length) ?? false;
+  nextBuffer = connection?.changedBuffer();
+  return goOn;
+}
+const sharedRead = { buffer: takeNextBuffer, callback: onRead } as unknown as OnReadOpts;
+
+/** Frames that wait for bytes, of all connections of the worker; beyond it a connection in bulk stays with the shared buffer. */
+const MAX_READ_FRAMES = 32;
+let readFrames = 0;
 
 function onData(this: OwnedSocket, chunk: Buffer): void {
   if (this[connectionKey]?.received(chunk) === false) this.pause();
@@ -83,6 +102,9 @@ export class TcpConnection {
   private inFlight: Buffer[] = NO_BLOCKS;
   private written: ((error?: Error | null) => void) | undefined;
   private closed = false;
+  /** The frame the next bytes are read into; absent = the shared buffer. */
+  private readFrame: Buffer | undefined;
+  private bufferChanged = false;
 
   private constructor(socket: Socket, directRead: boolean) {
     this.socket = socket;
@@ -133,6 +155,48 @@ export class TcpConnection {
     }
   }
 
+  /** @internal `length` bytes came into the read frame, or else into the shared buffer. */
+  readInto(length: number): boolean {
+    const frame = this.readFrame;
+    const goOn = frame === undefined ? this.received(shared.subarray(0, length)) : this.receivedFrame(frame, length);
+    if (length === READ_BUFFER_BYTES) this.startReadFrame();
+    return goOn;
+  }
+
+  /** @internal The buffer of the next read when it is another one than of the last. */
+  changedBuffer(): Buffer | undefined {
+    if (!this.bufferChanged) return undefined;
+    this.bufferChanged = false;
+    return this.readFrame?.subarray(FRAME_HEADER_BYTES) ?? shared;
+  }
+
+  private receivedFrame(frame: Buffer, length: number): boolean {
+    this.endReadFrame();
+    const end = FRAME_HEADER_BYTES + length;
+    try {
+      if (length >= GATHER_BYTES && this.owner.onFrame !== undefined) return this.owner.onFrame(frame.subarray(0, end));
+    } catch (error) {
+      this.socket.destroy(error as Error);
+      return false;
+    }
+    const goOn = this.received(frame.subarray(FRAME_HEADER_BYTES, end));
+    recycleFrame(frame);
+    return goOn;
+  }
+
+  private startReadFrame(): void {
+    if (this.owner.onFrame === undefined || this.closed || readFrames === MAX_READ_FRAMES) return;
+    readFrames++;
+    this.readFrame = takeFrame(READ_BUFFER_BYTES);
+    this.bufferChanged = true;
+  }
+
+  private endReadFrame(): void {
+    readFrames--;
+    this.readFrame = undefined;
+    this.bufferChanged = true;
+  }
+
   /** @internal */
   socketFailed(error: Error): void {
     this.failure = error;
@@ -142,6 +206,10 @@ export class TcpConnection {
   /** @internal */
   socketClosed(): void {
     this.closed = true;
+    if (this.readFrame !== undefined) {
+      recycleFrame(this.readFrame);
+      this.endReadFrame();
+    }
     this.owner.onClosed();
   }
 
@@ -158,6 +226,14 @@ export class TcpConnection {
     if (this.socket.destroyed) return true;
     this.flushBlock();
     this.socket.write(bytes);
+    return !this.socket.writableNeedDrain;
+  }
+
+  /** Queues the bytes behind a frame's header; the frame is used again. @returns false when the caller should wait for `onDrain` */
+  writeFrame(frame: Buffer): boolean {
+    if (this.socket.destroyed) return true;
+    this.flushBlock();
+    this.writeRecycled(frame, frame.subarray(FRAME_HEADER_BYTES));
     return !this.socket.writableNeedDrain;
   }
 
@@ -188,14 +264,18 @@ export class TcpConnection {
     const block = this.block;
     if (block === undefined) return;
     this.block = undefined;
-    if (this.socket.destroyed) return;
+    if (!this.socket.destroyed) this.writeRecycled(block, block.subarray(0, this.filled));
+  }
+
+  /** Writes `part` of a pooled buffer, which is free again once the kernel has it. */
+  private writeRecycled(pooled: Buffer, part: Buffer): void {
     if (this.written === undefined) this.inFlight = [];
     this.written ??= (error) => {
       const done = this.inFlight.shift();
       if (done !== undefined && !error) recycleFrame(done);
     };
-    this.inFlight.push(block);
-    this.socket.write(block.subarray(0, this.filled), this.written);
+    this.inFlight.push(pooled);
+    this.socket.write(part, this.written);
   }
 
   /** FIN after everything written; the other direction stays open. */

@@ -1,5 +1,6 @@
 /** Stage 5, plaintext: two TCP connections joined. Bytes, half-closes and resets pass in both directions. */
 import { ErrorCode } from "@ambit/shared/errors";
+import { FRAME_HEADER_BYTES } from "@ambit/shared/http2";
 import type { Permit } from "../authorize/index.ts";
 import type { RelayEnd, RelayObserver } from "./relay-observer.ts";
 import type { TcpConnection, TcpOwner } from "./tcp-connection.ts";
@@ -21,6 +22,12 @@ class Side implements TcpOwner {
   onBytes(bytes: Buffer): boolean {
     this.bytesRead += bytes.length;
     this.paused = !this.other.tcp.writeCopy(bytes);
+    return !this.paused;
+  }
+
+  onFrame(frame: Buffer): boolean {
+    this.bytesRead += frame.length - FRAME_HEADER_BYTES;
+    this.paused = !this.other.tcp.writeFrame(frame);
     return !this.paused;
   }
 

@@ -1,6 +1,6 @@
 /** Stage 5, HBONE: one TCP connection joined with one tunnel. Bytes, half-closes and resets pass in both directions. */
 import { ErrorCode, type MeshError } from "@ambit/shared/errors";
-import { H2Code } from "@ambit/shared/http2";
+import { FRAME_HEADER_BYTES, H2Code } from "@ambit/shared/http2";
 import type { Permit } from "../authorize/index.ts";
 import type { Relay, RelayEnd, RelayObserver } from "./relay-observer.ts";
 import type { TcpConnection, TcpOwner } from "./tcp-connection.ts";
@@ -67,6 +67,12 @@ export class TunnelRelay implements TcpOwner, TunnelOwner, Relay {
   onBytes(bytes: Buffer): boolean {
     this.bytesFromTcp += bytes.length;
     this.tcpPaused = !this.tunnel.write(bytes);
+    return !this.tcpPaused;
+  }
+
+  onFrame(frame: Buffer): boolean {
+    this.bytesFromTcp += frame.length - FRAME_HEADER_BYTES;
+    this.tcpPaused = !this.tunnel.writeFramed(frame);
     return !this.tcpPaused;
   }
 

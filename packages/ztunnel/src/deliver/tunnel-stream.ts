@@ -62,6 +62,11 @@ export class TunnelStream implements H2StreamHandlers {
     return this.stream.writeFramed(frame);
   }
 
+  /** Queues a frame with room for its header; it is the stream's from now on. @returns false = wait for `onTunnelDrain` */
+  writeFramed(frame: Buffer): boolean {
+    return this.stream.writeFramed(frame);
+  }
+
   end(): void {
     this.stream.end();
   }

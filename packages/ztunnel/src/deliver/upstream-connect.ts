@@ -90,11 +90,12 @@ function openDescriptor(init: UpstreamConnectInit): number {
   const family = isIpv4(target.ip) ? 4 : 6;
   const place: DialOptions =
     origin.netnsFd === undefined ? { family } : { family, netnsFd: origin.netnsFd, mark: PROXY_MARK };
+  const inPod = origin.netnsFd !== undefined;
   const source = init.spoofedSource ?? origin.explicitAddress;
   if (source === undefined || isIpv4(source) !== isIpv4(target.ip)) return platform.dialTcp(place);
-  if (source === target.ip && origin.netnsFd !== undefined) return platform.dialTcp(place);
+  if (source === target.ip && inPod) return platform.dialTcp(place);
   try {
-    return platform.dialTcp({ ...place, bindTo: source, transparent: origin.netnsFd !== undefined });
+    return platform.dialTcp({ ...place, bindTo: source, transparent: inPod, overLoopback: inPod });
   } catch {
     return platform.dialTcp(place);
   }
