@@ -96,6 +96,15 @@ scenario("bytes through the mesh (needs root and network namespaces)", () => {
     expect(await lab.run("app/client", "many", ip.server, 7001, 1000)).toMatchObject({ ok: 1000, failed: 0 });
   });
 
+  it("go on when one client has had more connections in a minute than there are ports", async () => {
+    const range = (ports: string) => ["sh", "-c", `echo ${ports} >/proc/sys/net/ipv4/ip_local_port_range`];
+    await lab.exec({ namespace: "app", pod: "server" }, range("40000 40015"));
+    const { failed, ok } = await lab.run<{ ok: number; failed: number }>("app/client", "churn", ip.server, 7001, 8, 6);
+    await lab.exec({ namespace: "app", pod: "server" }, range("32768 60999"));
+    expect(failed).toBe(0);
+    expect(ok).toBeGreaterThan(32);
+  });
+
   it("cost bounded memory when the server never reads", async () => {
     const { nodes } = await lab.status();
     const resident = async (): Promise<number[]> =>

@@ -89,6 +89,24 @@ describe("the platform without privileges", () => {
     rmSync(folder, { recursive: true });
   });
 
+  it("gives memory back that native code has freed", () => {
+    const module = new URL("../src/platform/index.ts", import.meta.url).href;
+    const script = `
+      const { linuxPlatform } = await import(${JSON.stringify(module)});
+      let blocks = Array.from({ length: 1_000 }, () => Buffer.allocUnsafeSlow(100_000).fill(1));
+      const top = Buffer.allocUnsafeSlow(100_000).fill(1);
+      blocks = undefined;
+      gc();
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      const before = process.memoryUsage.rss();
+      linuxPlatform.returnFreeMemory();
+      process.stdout.write(JSON.stringify({ returned: before - process.memoryUsage.rss(), top: top.length }));`;
+    const args = ["--expose-gc", "--input-type=module", "--conditions=@ambit/source", "-e", script];
+    const env = { ...process.env, MALLOC_TRIM_THRESHOLD_: String(1 << 30), MALLOC_MMAP_THRESHOLD_: String(1 << 20) };
+    const { stdout } = spawnSync(process.execPath, args, { encoding: "utf8", env });
+    expect(JSON.parse(stdout).returned).toBeGreaterThan(50_000_000);
+  });
+
   it("raises the file limit to the hard limit", () => {
     expect(platform.raiseFileLimit()).toBeGreaterThan(0);
     const [, soft, hard] = /Max open files\s+(\d+)\s+(\d+)/.exec(readFileSync("/proc/self/limits", "utf8")) ?? [];
@@ -202,6 +220,40 @@ privileged("the platform in namespaces", () => {
     const dialer = platform.dialTcp({ netnsFd: netns.fd, family, mark: 1, bindTo: ipOf(source), transparent: true });
     const seen = await exchange(listener, dialer, { host, port: platform.boundPort(listener) });
     expect(ipOf(seen.peer ?? "")).toBe(source);
+    netns.close();
+  });
+
+  it("takes ports in TIME_WAIT again after a second when it dials over loopback, and only then", async () => {
+    const netns = platform.openNetns(pathOf(a));
+    // As in an enrolled pod: what the proxy marks is local, whatever its address, and so are the answers.
+    ip("-n", a, "route", "add", "local", "default", "dev", "lo", "table", "8");
+    ip("-n", a, "rule", "add", "fwmark", "0x539", "lookup", "8");
+    ip("-n", a, "rule", "add", "to", "10.6.6.6", "lookup", "8");
+    platform.inNetns(netns.fd, () => writeFileSync("/proc/sys/net/ipv4/ip_local_port_range", "41000 41003"));
+    const listener = platform.listenTcp({ netnsFd: netns.fd, port: 4343, reusePort: false });
+    const server = createServer((socket) => socket.on("error", () => undefined).resume()).listen({ fd: listener });
+    const source = { family: 4, bindTo: ipOf("10.6.6.6"), transparent: true, mark: 0x539 } as const;
+    const closeFirst = (overLoopback: boolean): Promise<string> =>
+      new Promise((resolve) => {
+        const fd = platform.dialTcp({ netnsFd: netns.fd, ...source, overLoopback });
+        const client = new Socket({ fd, manualStart: true } as never).setTimeout(2_000, () => client.destroy());
+        client.once("error", (error: NodeJS.ErrnoException) => resolve(String(error.code)));
+        client.once("end", () => resolve("ok")).once("close", () => resolve("timeout"));
+        client.connect({ host: "10.99.0.1", port: 4343 }, () => client.end().resume());
+      });
+    const everyPort = async (overLoopback: boolean): Promise<string[]> => {
+      const outcomes: string[] = [];
+      for (let n = 0; n < 4; n++) outcomes.push(await closeFirst(overLoopback));
+      await new Promise((resolve) => setTimeout(resolve, 2_100));
+      return outcomes;
+    };
+    const allOk = ["ok", "ok", "ok", "ok"];
+    expect(await everyPort(true)).toEqual(allOk);
+    expect(await everyPort(true)).toEqual(allOk);
+    expect(await everyPort(false)).toEqual(allOk);
+    expect(await closeFirst(false)).toBe("EADDRNOTAVAIL");
+    platform.inNetns(netns.fd, () => writeFileSync("/proc/sys/net/ipv4/ip_local_port_range", "32768 60999"));
+    server.close();
     netns.close();
   });
 

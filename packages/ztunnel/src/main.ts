@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { type ConfigMistake, configError } from "@ambit/shared/config";
-import { compactWhenIdle, createShutdown, guardAgainstBugs } from "@ambit/shared/lifecycle";
+import { compactMemory, compactWhenIdle, createShutdown, guardAgainstBugs } from "@ambit/shared/lifecycle";
 import { createLogSystem, type Logger, type LogSystem } from "@ambit/shared/log";
 import type { Platform } from "@ambit/shared/platform";
 import { systemClock, systemRandom } from "@ambit/shared/time";
@@ -61,7 +61,7 @@ async function proxy(settings: ZtunnelConfig): Promise<void> {
       requestShutdown: (cause) => shutdown.request(cause),
       parts: realParts,
     });
-    compactWhenIdle(systemClock);
+    compactWhenIdle({ clock: systemClock, compact: () => compactMemory(linuxPlatform) });
     const cause = await shutdown.requested;
     log.info("shutting down", { cause, deadline_ms: settings.shutdown.drainDeadlineMs });
     await ztunnel.stop(settings.shutdown.drainDeadlineMs);

@@ -304,7 +304,11 @@ privileged("redirection of a pod", () => {
     it("puts a missing rule and route back, and adds neither twice", async () => {
       const installed = await install(a);
       const before = world.traces("a");
-      world.ip("-n POD(a) rule del pref 32764", "-n POD(a) -6 route flush table 100");
+      world.ip(
+        "-n POD(a) rule del pref 32764",
+        "-n POD(a) -6 rule del pref 32763",
+        "-n POD(a) -6 route flush table 100",
+      );
       expect(world.traces("a")).not.toBe(before);
       await verifyRules(platform, a.netns.fd, installed);
       await verifyRules(platform, a.netns.fd, installed);
@@ -342,8 +346,9 @@ privileged("R10: every part of the way back of captured inbound connections is n
     expect(script).not.toBe(rules.script);
     await loadNftScript(platform, pod.netns.fd, script);
   };
-  const ablations: readonly [string, () => Promise<void> | void, (number | "none")?][] = [
+  const ablations: readonly [string, () => Promise<void> | void, (number | "none")?, ("v4" | "v6")?][] = [
     ["the routing rule", () => world.ip("-n POD(b) rule del pref 32764")],
+    ["the delivery rule", () => world.ip("-n POD(b) -6 rule del pref 32763"), PROXY_MARK, "v6"],
     ["the local route", () => world.ip("-n POD(b) route flush table 100")],
     ["the connection mark", without(/ct mark set .*\n/, "counter\n")],
     ["restoring the mark", without("meta mark set ct mark", "counter")],
@@ -351,13 +356,13 @@ privileged("R10: every part of the way back of captured inbound connections is n
     ["the proxy's mark", () => undefined, "none"],
   ];
 
-  it.each(ablations)("without %s", async (_, ablate, mark = PROXY_MARK) => {
+  it.each(ablations)("without %s", async (_, ablate, mark = PROXY_MARK, family = "v4") => {
     await installRules(platform, pod.netns.fd, rules, [4, 6]);
     const proxy = new StandInProxy(pod.netns, { mark });
     try {
-      if (mark !== "none") expect(await askApp(plain.netns, pod.v4, APP)).toBe(plain.v4);
+      if (mark !== "none") expect(await askApp(plain.netns, pod[family], APP)).toBe(plain[family]);
       await ablate();
-      expect(await failureOf(askApp(plain.netns, pod.v4, APP, { timeoutMs: 600 }))).not.toBe("");
+      expect(await failureOf(askApp(plain.netns, pod[family], APP, { timeoutMs: 600 }))).not.toBe("");
     } finally {
       proxy.close();
       await removeRules(platform, pod.netns.fd);

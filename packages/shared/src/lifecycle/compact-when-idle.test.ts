@@ -2,33 +2,32 @@ import { describe, expect, it } from "@jest/globals";
 import { ManualClock } from "../../test/manual-clock.ts";
 import { compactWhenIdle } from "./compact-when-idle.ts";
 
-function start(shares: readonly number[]) {
+/** Compactions after each period of 10 s in which the thread was busy for these shares of the time. */
+function compactionsAfter(shares: readonly number[]): number[] {
   const clock = new ManualClock();
   const left = [...shares];
   let compactions = 0;
-  compactWhenIdle(clock, {
+  compactWhenIdle({
+    clock,
     compact: () => compactions++,
     utilization: (since) => ({ idle: 0, active: 0, utilization: since ? (left.shift() ?? 0) : 1 }),
   });
-  return { clock, compactions: () => compactions };
+  return shares.map(() => {
+    clock.advance(10_000);
+    return compactions;
+  });
 }
 
 describe("compactWhenIdle", () => {
-  it("compacts once after a quiet period", () => {
-    const { clock, compactions } = start([0.01]);
-    clock.advance(9_999);
-    expect(compactions()).toBe(0);
-    clock.advance(1);
-    expect(compactions()).toBe(1);
-    expect(clock.timers).toBe(0);
+  it("compacts in the first period that is not busy, and not in the next ones", () => {
+    expect(compactionsAfter([0.05, 0.05, 0, 0])).toEqual([1, 1, 1, 1]);
   });
 
   it("waits while the thread is busy", () => {
-    const { clock, compactions } = start([0.9, 0.4, 0.05]);
-    clock.advance(10_000);
-    clock.advance(10_000);
-    expect(compactions()).toBe(0);
-    clock.advance(10_000);
-    expect(compactions()).toBe(1);
+    expect(compactionsAfter([0.9, 0.4, 0.05])).toEqual([0, 0, 1]);
+  });
+
+  it("compacts again after a busy time, once next to nothing happens", () => {
+    expect(compactionsAfter([0, 0.5, 0.05, 0.05, 0.005, 0])).toEqual([1, 1, 1, 1, 2, 2]);
   });
 });

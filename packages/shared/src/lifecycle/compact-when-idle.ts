@@ -1,32 +1,41 @@
 import { type EventLoopUtilization, performance } from "node:perf_hooks";
 import type { Clock } from "../time/index.ts";
-import { compactMemory } from "./compact-memory.ts";
 
 /** By then a start has ended, and what it left behind can go. */
 const PERIOD_MS = 10_000;
 /** Above this share of the time a thread has work that should not wait for a full collection. */
 const BUSY_SHARE = 0.1;
+/** After the first time there may be users: only a thread with next to nothing to do is stopped for them again. */
+const QUIET_SHARE = 0.01;
 
-export interface CompactionSeams {
+export interface CompactionInit {
+  readonly clock: Clock;
+  /** Stops the thread for some tens of milliseconds. */
   readonly compact: () => void;
-  readonly utilization: (since?: EventLoopUtilization) => EventLoopUtilization;
+  readonly utilization?: (since?: EventLoopUtilization) => EventLoopUtilization;
 }
-
-const OWN_THREAD: CompactionSeams = {
-  compact: compactMemory,
-  utilization: (since) => performance.eventLoopUtilization(since),
-};
 
 /**
- * Compacts the memory of this thread once, after the first 10 s in which it had little to do. Under lasting load nothing
- * happens; the collector runs often enough then.
+ * Compacts the memory of this thread after the first 10 s in which it had little to do, and again in the first quiet
+ * 10 s after each busy time: a burst would otherwise keep its memory for hours. Under lasting load nothing happens; the
+ * collector runs often enough then.
  */
-export function compactWhenIdle(clock: Clock, seams: CompactionSeams = OWN_THREAD): void {
+export function compactWhenIdle({ clock, compact, utilization = ownThread }: CompactionInit): void {
+  let enough = BUSY_SHARE;
+  let due = true;
   const look = (since: EventLoopUtilization): void => {
     clock.after(PERIOD_MS, () => {
-      if (seams.utilization(since).utilization <= BUSY_SHARE) seams.compact();
-      else look(seams.utilization());
+      const share = utilization(since).utilization;
+      if (share > BUSY_SHARE) due = true;
+      else if (due && share <= enough) {
+        due = false;
+        enough = QUIET_SHARE;
+        compact();
+      }
+      look(utilization());
     });
   };
-  look(seams.utilization());
+  look(utilization());
 }
+
+const ownThread = (since?: EventLoopUtilization): EventLoopUtilization => performance.eventLoopUtilization(since);

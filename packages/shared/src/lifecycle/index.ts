@@ -1,5 +1,5 @@
 export { compactMemory } from "./compact-memory.ts";
-export { type CompactionSeams, compactWhenIdle } from "./compact-when-idle.ts";
+export { type CompactionInit, compactWhenIdle } from "./compact-when-idle.ts";
 export { drainDeadlineMs, within } from "./drain.ts";
 export { guardAgainstBugs } from "./guard-against-bugs.ts";
 export { Readiness, type ReadinessTask } from "./readiness.ts";

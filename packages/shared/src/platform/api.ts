@@ -62,6 +62,8 @@ export interface Platform {
   boundPort(fd: number): number;
   duplicate(fd: number): number;
   close(fd: number): void;
+  /** Free heap memory of the C library (TLS records, buffers) goes back to the system; takes milliseconds. */
+  returnFreeMemory(): void;
   /** Soft RLIMIT_NOFILE raised to the hard limit; returns the new limit. */
   raiseFileLimit(): number;
   /** Sends netlink requests in the namespace; the kernel's first answer to each, in order. Not for dumps. */

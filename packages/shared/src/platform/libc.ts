@@ -25,11 +25,13 @@ export interface Libc {
   if_nametoindex(name: string): number;
   fcntl(fd: number, command: number, type: "int", argument: number): number;
   ioctl(fd: number, request: number, type: "void *", argument: Uint8Array | null): number;
+  /** glibc only. */
+  malloc_trim?(keepBytes: number): number;
   errno(): number;
 }
 
 /** `const void *` for what we pass in, `void *` for what the call fills: koffi hands over the buffer itself, no copy. */
-const SIGNATURES: Readonly<Record<Exclude<keyof Libc, "errno">, string>> = {
+const SIGNATURES: Readonly<Record<Exclude<keyof Libc, "errno" | "malloc_trim">, string>> = {
   open: "int open(const char *, int, ...)",
   close: "int close(int)",
   unshare: "int unshare(int)",
@@ -65,7 +67,16 @@ function loadLibc(arch: string): Libc {
   } catch (cause) {
     throw unavailable("the C library lacks a function ambit needs (Linux with glibc or musl is required)", cause);
   }
+  bound["malloc_trim"] = optional(() => library.func("int malloc_trim(size_t)"));
   return bound as unknown as Libc;
+}
+
+function optional<T>(load: () => T): T | undefined {
+  try {
+    return load();
+  } catch {
+    return undefined;
+  }
 }
 
 function loadKoffi(): typeof koffi {

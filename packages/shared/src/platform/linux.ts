@@ -1,7 +1,7 @@
 import type { Platform } from "./api.ts";
 import { raiseFileLimit } from "./file-limit.ts";
 import { interfaceAddresses } from "./interfaces.ts";
-import { closeDescriptor } from "./libc.ts";
+import { closeDescriptor, libc } from "./libc.ts";
 import { netlinkExchange } from "./netlink.ts";
 import { createNetns, currentNetns, inNetns, openNetns } from "./netns.ts";
 import { originalDestination } from "./original-destination.ts";
@@ -24,6 +24,7 @@ export const linuxPlatform: Platform = {
   duplicate,
   close: closeDescriptor,
   raiseFileLimit,
+  returnFreeMemory: () => void libc().malloc_trim?.(0),
   netlinkExchange,
   openPacketSocket,
   receivePackets,

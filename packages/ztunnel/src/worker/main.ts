@@ -1,7 +1,7 @@
 /** Entry of a data worker's thread: joins the port of the control thread and the data plane. */
 import { parentPort } from "node:worker_threads";
 import { invariant } from "@ambit/shared/errors";
-import { compactWhenIdle } from "@ambit/shared/lifecycle";
+import { compactMemory, compactWhenIdle } from "@ambit/shared/lifecycle";
 import { linuxPlatform, portablePlatform } from "@ambit/shared/platform";
 import { systemClock, systemRandom } from "@ambit/shared/time";
 import type { FromWorker, ToWorker } from "../messages.ts";
@@ -23,7 +23,7 @@ port.on("message", (message: ToWorker) => {
     const { config } = message;
     const platform = config.capture === "netns" ? linuxPlatform : portablePlatform;
     dataPlane = createDataPlane({ config, platform, clock: systemClock, random: systemRandom, post });
-    compactWhenIdle(systemClock);
+    compactWhenIdle({ clock: systemClock, compact: () => compactMemory(platform) });
   }
   dataPlane?.handle(message);
 });

@@ -104,7 +104,7 @@ interface Destination {
 }
 
 function connect(platform: Platform, { netns, ip, port, from }: Destination): Socket {
-  const proxys = from === undefined ? {} : { mark: PROXY_MARK, transparent: true, bindTo: from };
+  const proxys = from === undefined ? {} : { mark: PROXY_MARK, transparent: true, overLoopback: true, bindTo: from };
   const fd = platform.dialTcp({ netnsFd: netns.fd, family: isIpv4(ip) ? 4 : 6, ...proxys });
   const socket = new Socket({ fd, readable: true, writable: true });
   // That a connection fails shows at the accepting end, which has a time limit.

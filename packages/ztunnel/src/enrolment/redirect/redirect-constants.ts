@@ -9,7 +9,9 @@ export { PROXY_MARK };
 export const DELIVERED_MARK = 0x111;
 /** The routing table that sends those replies to `lo`. */
 export const ROUTE_TABLE = 100;
-export const ROUTE_RULE_PREFERENCE = 32764;
+export const REPLY_RULE_PREFERENCE = 32764;
+/** For the proxy's own sockets that are bound to `lo`: the pod's address belongs to `eth0`, so they would find no route. */
+export const DELIVERY_RULE_PREFERENCE = 32763;
 
 /** Where probes of the node's own kubelet seem to come from: the one plaintext source that policy does not see. */
 export const PROBE_SOURCE_V4: IpAddress = ipOf("169.254.7.127");
