@@ -21,6 +21,7 @@ async function oneShape(
 ): Promise<Row[]> {
   const gbits: Record<Side, number[]> = { direct: [], ours: [] };
   const cpuPerGb: number[] = [];
+  await topology.warmUp([direction, connections, BYTES]);
   for (let round = 0; round < rounds; round++) {
     for (const side of ["direct", "ours"] as const) {
       const before = await topology.usage();

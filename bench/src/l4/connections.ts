@@ -8,6 +8,7 @@ export async function connections(topology: Topology, rounds: number): Promise<R
   const rows: Row[] = [];
   for (const concurrency of [1, 16]) {
     const perSecond: Record<Side, number[]> = { direct: [], ours: [] };
+    await topology.warmUp(["connect", concurrency, SECONDS]);
     for (let round = 0; round < rounds; round++) {
       for (const side of ["direct", "ours"] as const) {
         const result = await topology.measure<{ perSecond: number; failed: number }>(side, [

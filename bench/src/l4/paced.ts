@@ -18,6 +18,7 @@ const GOALS: Partial<Record<keyof Percentiles, Goal>> = { p90: addsAtMost(0.25, 
 export async function paced(topology: Topology, rounds: number): Promise<Row[]> {
   const runs: Record<Side, Percentiles[]> = { direct: [], ours: [] };
   const cpu: number[] = [];
+  await topology.warmUp(["paced", CONNECTIONS, RATE_PER_SECOND, SECONDS]);
   for (let round = 0; round < rounds; round++) {
     for (const side of ["direct", "ours"] as const) {
       const before = await topology.usage();

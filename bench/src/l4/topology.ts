@@ -19,6 +19,8 @@ export interface Topology {
   readonly lab: LabClient;
   /** Runs the client program in a side's client pod against that side's server pod. */
   measure<T>(side: Side, args: readonly (string | number)[]): Promise<T>;
+  /** The same, not counted: proxies run for weeks, and their first second of compiling is not what is measured. */
+  warmUp(args: readonly (string | number)[]): Promise<void>;
   /** A client that stays until `release`. */
   hold(side: Side, args: readonly (string | number)[]): Promise<{ release(): Promise<void> }>;
   /** CPU seconds (user + system) and resident bytes of each node's ztunnel. */
@@ -50,12 +52,16 @@ export async function startTopology(): Promise<Topology> {
   const target = (side: Side) => ({ namespace: NAMESPACES[side], pod: "client" });
   const argv = (side: Side, [mode = "", ...numbers]: readonly (string | number)[]) =>
     [process.execPath, CLIENT, mode, servers.get(side)?.ip ?? "", ...numbers].map(String);
+  const measure = async <T>(side: Side, args: readonly (string | number)[]): Promise<T> => {
+    const result = await runIn(lab, target(side), argv(side, args), 120_000);
+    if (result.exitCode !== 0) throw new Error(`${side} ${args.join(" ")}: ${result.stderr.slice(-600)}`);
+    return JSON.parse(result.stdout) as T;
+  };
   return {
     lab,
-    async measure(side, args) {
-      const result = await runIn(lab, target(side), argv(side, args), 120_000);
-      if (result.exitCode !== 0) throw new Error(`${side} ${args.join(" ")}: ${result.stderr.slice(-600)}`);
-      return JSON.parse(result.stdout) as never;
+    measure,
+    async warmUp(args) {
+      await measure("ours", args);
     },
     async hold(side, args) {
       const child = await spawnIn(lab, target(side), argv(side, args), "pipe");
