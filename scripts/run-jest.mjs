@@ -10,8 +10,7 @@ const jest = join(dirname(createRequire(import.meta.url).resolve("jest/package.j
 const inBand = tiers.some((tier) => tier !== "unit") ? ["--runInBand"] : [];
 // As an argument too: labs start their programs with our arguments, and would else load what was built last, or nothing.
 const source = "--conditions=@ambit/source";
-// A test that failed may leave a socket open, and Jest would wait for it for ever instead of saying so.
-const result = spawnSync(process.execPath, [source, jest, "--forceExit", ...inBand, ...extra], {
+const result = spawnSync(process.execPath, [source, jest, ...inBand, ...extra], {
   stdio: "inherit",
   env: {
     ...process.env,

@@ -4,7 +4,15 @@ import { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, beforeAll, describe, expect, it } from "@jest/globals";
 import { ErrorCode, MeshError } from "../src/errors/index.ts";
-import { createH2Session, defaultH2Options, H2Code, type H2Options, type H2Stream } from "../src/http2/index.ts";
+import {
+  createH2Session,
+  defaultH2Options,
+  H2Code,
+  type H2Options,
+  type H2Stream,
+  POOLED_PAYLOAD_BYTES,
+  takeFrame,
+} from "../src/http2/index.ts";
 import { type KeyPair, selfSigned, tlsPair } from "./http2-loopback.ts";
 import { CONNECT, END_HEADERS, RawPeer, rawFields, T, u32 } from "./http2-raw-peer.ts";
 import { framed, open, record, type SessionLog, StreamLog, until } from "./http2-recorder.ts";
@@ -140,6 +148,27 @@ describe("backpressure", () => {
     expect(Buffer.concat(data()).equals(payload)).toBe(true);
     expect(Math.max(...data().map(({ length }) => length))).toBeLessThanOrEqual(16_384);
     await peer.next(({ type, flags }) => type === T.DATA && (flags & 1) === 1);
+  });
+
+  it("sends bulk frames of streams that take turns whole, so that none is copied and each is used again", async () => {
+    const pair = await tlsPair(keys);
+    cleanups.push(pair.close);
+    const log = record("client", pair.client);
+    const peer = await RawPeer.server(pair.server, [
+      [4, 16 * MIB],
+      [5, MIB],
+    ]);
+    peer.frame(T.WINDOW, 0, 0, u32(16 * MIB));
+    await peer.next(({ type, flags }) => type === T.SETTINGS && flags === 1);
+    expect(await peer.alive()).toBe(true);
+    const streams = Array.from({ length: 4 }, () => open(log.session));
+    for (let round = 0; round < 4; round++) {
+      for (const { stream } of streams) stream?.writeFramed(takeFrame(POOLED_PAYLOAD_BYTES));
+    }
+    const sizes = (): number[] =>
+      peer.frames.filter(({ type }) => type === T.DATA).map(({ payload }) => payload.length);
+    await until(() => sizes().reduce((sum, size) => sum + size, 0) === 16 * POOLED_PAYLOAD_BYTES);
+    expect(new Set(sizes())).toEqual(new Set([POOLED_PAYLOAD_BYTES]));
   });
 
   it("follows a lowered initial window into the negative and out again", async () => {

@@ -1,4 +1,5 @@
 import { FRAME_HEADER_BYTES, type HeaderList } from "../api.ts";
+import { POOLED_PAYLOAD_BYTES } from "../frame-pool.ts";
 import { encodeHeaderFrames, writeDataHeader } from "../frames/encode-frame.ts";
 import { DEFAULT_WINDOW_BYTES } from "../frames/frame-type.ts";
 import { checkOutgoing } from "../header-rules.ts";
@@ -12,8 +13,8 @@ import type { StreamLife } from "./stream-life.ts";
 
 /** A stream's owner is asked to pause above this many queued bytes. */
 export const HIGH_WATER_BYTES = 256 * 1024;
-/** What a stream sends before the next one's turn, when several wait. */
-const TURN_BYTES = 64 * 1024 - FRAME_HEADER_BYTES;
+/** What a stream sends before the next one's turn, when several wait: one bulk frame, whole, so that it can be used again. */
+const TURN_BYTES = POOLED_PAYLOAD_BYTES;
 
 /** Sends DATA and HEADERS within the peer's windows and the transport's room, streams taking turns when they must wait. */
 export class Sender {
@@ -161,10 +162,9 @@ export class Sender {
     queue.advance(bytes);
     const last = stream.endQueued && queue.length === 0;
     this.#account(stream, bytes);
-    if (start === FRAME_HEADER_BYTES) {
+    if (item.length === FRAME_HEADER_BYTES + bytes) {
       writeDataHeader(item, bytes, stream.id, last);
-      if (item.length === start + bytes) this.#outbox.sendWhole(item);
-      else this.#outbox.sendData(item.subarray(0, start + bytes));
+      this.#outbox.sendData(item);
     } else {
       const header = Buffer.allocUnsafe(FRAME_HEADER_BYTES);
       writeDataHeader(header, bytes, stream.id, last);
@@ -181,7 +181,7 @@ export class Sender {
   #sendWhole(stream: Stream, frame: Buffer, bytes: number): void {
     this.#account(stream, bytes);
     writeDataHeader(frame, bytes, stream.id, false);
-    this.#outbox.sendWhole(frame);
+    this.#outbox.sendData(frame);
   }
 
   #account(stream: Stream, bytes: number): void {
