@@ -4,7 +4,7 @@ import { FRAME_HEADER_BYTES } from "./api.ts";
 export const POOLED_PAYLOAD_BYTES = 64 * 1024;
 /** Smaller payloads are cheaper to allocate than to keep. */
 const MIN_POOLED_BYTES = 8 * 1024;
-const MAX_FREE = 32;
+const MAX_FREE = 64;
 
 const free: Buffer[] = [];
 const pooled = new WeakSet<ArrayBufferLike>();
