@@ -21,8 +21,8 @@ export interface OutboxEvents {
 
 /**
  * The way to the transport: one write at a time, of one buffer. The transport would join what it has waiting into fresh
- * memory outside the heap; at 500 MB a second that was a tenth of the CPU for copying and a quarter for collecting it
- * (measured). So frames wait here, short ones are joined in a pooled block, and long ones go out as they are.
+ * memory, which costs a tenth of the worker's own time in bulk (measured). So frames wait here, short ones are joined in
+ * a pooled block, and long ones go out as they are.
  *
  * DATA and HEADERS leave at once when nothing is under way; small control frames wait for the end of the tick or for
  * the next frame, so that they share a TLS record and a system call.
