@@ -3,6 +3,11 @@ const LINGER_MS = 10_000;
 /** Ends a run with one plain line any reader understands, and fails a run in which nothing ran. */
 export default class TotalsReporter {
   #failure;
+  #watching;
+
+  constructor({ watch, watchAll }) {
+    this.#watching = watch || watchAll;
+  }
 
   onRunComplete(_contexts, results) {
     const skipped = results.numPendingTests + results.numTodoTests;
@@ -14,7 +19,7 @@ export default class TotalsReporter {
       process.stdout.write(`\n${results.numPassedTests} passed, ${failed} failed, ${skipped} skipped\n`);
     });
     // A test that failed may leave a socket open; without this Jest would wait for it for ever instead of ending.
-    setTimeout(() => process.exit(results.success ? 0 : 1), LINGER_MS).unref();
+    if (!this.#watching) setTimeout(() => process.exit(results.success ? 0 : 1), LINGER_MS).unref();
   }
 
   getLastError() {

@@ -9,7 +9,6 @@ import type { Platform } from "../platform/index.ts";
 export function compactMemory(platform: Pick<Platform, "returnFreeMemory">): void {
   setFlagsFromString("--expose-gc");
   const collect: unknown = runInNewContext("globalThis.gc");
-  setFlagsFromString("--no-expose-gc");
   if (typeof collect === "function") collect({ type: "major", flavor: "last-resort" });
   platform.returnFreeMemory();
 }

@@ -54,7 +54,17 @@ const sharedRead = { buffer: takeNextBuffer, callback: onRead } as unknown as On
 
 /** Frames that wait for bytes, of all connections of the worker; beyond it a connection in bulk stays with the shared buffer. */
 const MAX_READ_FRAMES = 32;
-let readFrames = 0;
+/** A frame that waited this long is given to the next connection in bulk. */
+const IDLE_FRAME_MS = 1_000;
+/** Connections with a frame of their own; the one that has not read for longest comes first. */
+const readingFrames = new Set<TcpConnection>();
+
+/** Whether one more connection may have a frame. */
+function frameLeft(): boolean {
+  if (readingFrames.size < MAX_READ_FRAMES) return true;
+  const [oldest] = readingFrames;
+  return oldest?.giveUpIdleFrame() ?? false;
+}
 
 function onData(this: OwnedSocket, chunk: Buffer): void {
   if (this[connectionKey]?.received(chunk) === false) this.pause();
@@ -104,6 +114,7 @@ export class TcpConnection {
   private closed = false;
   /** The frame the next bytes are read into; absent = the shared buffer. */
   private readFrame: Buffer | undefined;
+  private readFrameSince = 0;
   private bufferChanged = false;
 
   private constructor(socket: Socket, directRead: boolean) {
@@ -159,7 +170,7 @@ export class TcpConnection {
   readInto(length: number): boolean {
     const frame = this.readFrame;
     const goOn = frame === undefined ? this.received(shared.subarray(0, length)) : this.receivedFrame(frame, length);
-    if (length === READ_BUFFER_BYTES) this.startReadFrame();
+    if (goOn && length === READ_BUFFER_BYTES) this.startReadFrame();
     return goOn;
   }
 
@@ -185,16 +196,30 @@ export class TcpConnection {
   }
 
   private startReadFrame(): void {
-    if (this.owner.onFrame === undefined || this.closed || readFrames === MAX_READ_FRAMES) return;
-    readFrames++;
+    if (this.owner.onFrame === undefined || this.closed || !frameLeft()) return;
+    readingFrames.add(this);
     this.readFrame = takeFrame(READ_BUFFER_BYTES);
+    this.readFrameSince = performance.now();
     this.bufferChanged = true;
   }
 
   private endReadFrame(): void {
-    readFrames--;
+    readingFrames.delete(this);
     this.readFrame = undefined;
     this.bufferChanged = true;
+  }
+
+  /** @internal Back to the shared buffer, outside of a read: the handle must be told. @returns whether a frame is free now */
+  giveUpIdleFrame(): boolean {
+    const frame = this.readFrame;
+    const handle = (this.socket as unknown as { _handle: { useUserBuffer?(buffer: Buffer): void } | null })._handle;
+    if (frame === undefined || performance.now() - this.readFrameSince < IDLE_FRAME_MS) return false;
+    if (typeof handle?.useUserBuffer !== "function") return false;
+    handle.useUserBuffer(shared);
+    this.endReadFrame();
+    this.bufferChanged = false;
+    recycleFrame(frame);
+    return true;
   }
 
   /** @internal */

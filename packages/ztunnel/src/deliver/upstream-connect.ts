@@ -32,7 +32,7 @@ export interface UpstreamConnectInit {
 
 /**
  * Connects to `target`. Rejects with UPSTREAM_CONNECT_FAILED or UPSTREAM_CONNECT_TIMEOUT (nothing was sent: retry safe).
- * A source that cannot be spoofed (no privilege, other family) is not: the connection comes from the pod itself.
+ * A source that cannot be spoofed (no privilege, other family, link-local) is not: the connection comes from the pod itself.
  * The caller owns the connection, which does not read before `start`.
  *
  * Parity: ztunnel src/proxy/inbound.rs, freebind_connect (fresh port, skipped when source and destination are the same).
@@ -92,7 +92,8 @@ function openDescriptor(init: UpstreamConnectInit): number {
     origin.netnsFd === undefined ? { family } : { family, netnsFd: origin.netnsFd, mark: PROXY_MARK };
   const inPod = origin.netnsFd !== undefined;
   const source = init.spoofedSource ?? origin.explicitAddress;
-  if (source === undefined || isIpv4(source) !== isIpv4(target.ip)) return platform.dialTcp(place);
+  if (source === undefined || isIpv4(source) !== isIpv4(target.ip) || isLinkLocalV6(source))
+    return platform.dialTcp(place);
   if (source === target.ip && inPod) return platform.dialTcp(place);
   try {
     return platform.dialTcp({ ...place, bindTo: source, transparent: inPod, overLoopback: inPod });
@@ -100,5 +101,8 @@ function openDescriptor(init: UpstreamConnectInit): number {
     return platform.dialTcp(place);
   }
 }
+
+/** fe80::/10: means nothing without the interface it came from, so nothing could be sent back to it over another. */
+const isLinkLocalV6 = (ip: IpAddress): boolean => /^fe[89ab]/.test(ip);
 
 function ignore(): void {}

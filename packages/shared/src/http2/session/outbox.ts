@@ -103,8 +103,10 @@ export class Outbox {
   }
 
   #queueWaiting(): void {
-    for (const frame of this.#waiting) this.#push(frame);
+    const waiting = this.#waiting;
+    if (waiting.length === 0) return;
     this.#waiting = [];
+    this.#push(waiting.length === 1 ? (waiting[0] as Buffer) : Buffer.concat(waiting));
   }
 
   #push(frame: Buffer): void {
@@ -156,6 +158,7 @@ export class Outbox {
     if (!this.#open || this.#bytes <= MAX_BACKLOG_BYTES) return;
     // Closed before anybody hears of it: the GOAWAY that follows must not come back here.
     this.#open = false;
+    this.#queue = [];
     this.#events.onBacklog();
   }
 }
