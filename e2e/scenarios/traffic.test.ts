@@ -99,10 +99,13 @@ scenario("bytes through the mesh (needs root and network namespaces)", () => {
   it("go on when one client has had more connections in a minute than there are ports", async () => {
     const range = (ports: string) => ["sh", "-c", `echo ${ports} >/proc/sys/net/ipv4/ip_local_port_range`];
     await lab.exec({ namespace: "app", pod: "server" }, range("40000 40015"));
-    const { failed, ok } = await lab.run<{ ok: number; failed: number }>("app/client", "churn", ip.server, 7001, 8, 6);
-    await lab.exec({ namespace: "app", pod: "server" }, range("32768 60999"));
-    expect(failed).toBe(0);
-    expect(ok).toBeGreaterThan(32);
+    try {
+      const result = await lab.run<{ ok: number; failed: number }>("app/client", "churn", ip.server, 7001, 8, 6);
+      expect(result.failed).toBe(0);
+      expect(result.ok).toBeGreaterThan(32);
+    } finally {
+      await lab.exec({ namespace: "app", pod: "server" }, range("32768 60999"));
+    }
   });
 
   it("cost bounded memory when the server never reads", async () => {

@@ -7,7 +7,7 @@ import { portablePlatform } from "@ambit/shared/platform";
 import { systemClock, systemRandom } from "@ambit/shared/time";
 import { describe, expect, it } from "@jest/globals";
 import { createDataPlane } from "../src/worker/data-plane.ts";
-import { freeAddress, testConfig, testWorkload } from "./fixtures/test-mesh.ts";
+import { buildWorkload, freeAddress, testConfig } from "./fixtures/test-mesh.ts";
 
 const NETNS_FD = 12_345;
 
@@ -52,7 +52,7 @@ describe("a pod that has left", () => {
     const socket = await waitingApplication(ip);
     plane.handle({ kind: "detach-pod", uid: "uid-web", graceMs: 0 });
     expect(closed).toEqual([NETNS_FD]);
-    const workloads = [testWorkload("web", ip)];
+    const workloads = [buildWorkload("web", ip)];
     plane.handle({ kind: "addresses", delta: { workloads, services: [], removed: [] } });
     plane.handle({ kind: "snapshot-complete" });
     await sleep(30);

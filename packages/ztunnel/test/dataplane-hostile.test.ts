@@ -9,7 +9,7 @@ import { afterEach, describe, expect, it } from "@jest/globals";
 import { HbonePeer, hboneServer, materialOf, type PeerStream } from "./fixtures/hbone-peer.ts";
 import { onlyRecord, Shop } from "./fixtures/shop.ts";
 import { dialFrom, readAll, readExactly } from "./fixtures/socks-client.ts";
-import { freeAddress, identityUri, testService, testWorkload } from "./fixtures/test-mesh.ts";
+import { buildWorkload, freeAddress, identityUri, testService } from "./fixtures/test-mesh.ts";
 
 let shop: Shop;
 let closers: (() => void)[] = [];
@@ -79,7 +79,7 @@ describe("a CONNECT that is refused", () => {
     const ports = [{ servicePort: 80, targetPort: app.port }];
     const services = { "shop/cart.shop.svc.cluster.local": ports };
     shop.mesh.push({
-      workloads: [testWorkload("cart", shop.cart, { services })],
+      workloads: [buildWorkload("cart", shop.cart, { services })],
       services: [testService("cart", freeAddress(), ports), testService("other", freeAddress(), ports)],
     });
     const peer = await peerOfCart();
@@ -126,7 +126,7 @@ describe("a hostile peer", () => {
     await expect(peerOfCart()).rejects.toThrow();
     expect(await onlyRecord(shop.node2)).toMatchObject({ code: "CONNECTION_LIMIT_REACHED" });
     const other = freeAddress();
-    shop.mesh.push({ workloads: [testWorkload("other", other)] });
+    shop.mesh.push({ workloads: [buildWorkload("other", other)] });
     await peerOfCart("other", other);
   });
 
@@ -190,7 +190,7 @@ describe("a hostile or failing next hop", () => {
     identity = "cart2",
   ): Promise<{ ip: IpAddress; sessions: H2Session[] }> {
     const ip = freeAddress();
-    shop.mesh.push({ workloads: [testWorkload("cart2", ip)] });
+    shop.mesh.push({ workloads: [buildWorkload("cart2", ip)] });
     const server = await hboneServer(ip, await materialOf(shop.mesh, identity), handlers);
     closers.push(() => server.close());
     return { ip, sessions: server.sessions };
@@ -278,7 +278,7 @@ describe("a hostile or failing next hop", () => {
       config: { timeouts: { tcpConnectMs: 500, tlsHandshakeMs: 150, connectResponseMs: 500, ownWorkloadMs: 500 } },
     });
     const ip = freeAddress();
-    shop.mesh.push({ workloads: [testWorkload("silent", ip)] });
+    shop.mesh.push({ workloads: [buildWorkload("silent", ip)] });
     await shop.serve(ip, () => {}, Port.HBONE);
     expect((await dialFrom(shop.web, ip, 80)).code).toBe(1);
     expect(await onlyRecord(shop.node1)).toMatchObject({ code: "TLS_HANDSHAKE_TIMEOUT", flag: "TLS_FAILURE" });

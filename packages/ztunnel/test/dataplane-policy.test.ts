@@ -8,7 +8,7 @@ import { afterEach, describe, expect, it } from "@jest/globals";
 import { HbonePeer, materialOf } from "./fixtures/hbone-peer.ts";
 import { onlyRecord, Shop } from "./fixtures/shop.ts";
 import { dialFrom, readAll, readExactly } from "./fixtures/socks-client.ts";
-import { allowOnly, freeAddress, identityUri, testWorkload } from "./fixtures/test-mesh.ts";
+import { allowOnly, buildWorkload, freeAddress, identityUri } from "./fixtures/test-mesh.ts";
 
 let shop: Shop;
 afterEach(() => shop.close());
@@ -82,7 +82,7 @@ describe("a new connection", () => {
     shop = await Shop.open();
     const app = await shop.serve();
     const mallory = freeAddress();
-    shop.mesh.push({ workloads: [testWorkload("mallory", mallory)] });
+    shop.mesh.push({ workloads: [buildWorkload("mallory", mallory)] });
     const material = await materialOf(shop.mesh, "web");
     const peer = await HbonePeer.dial({ from: mallory, to: shop.cart, material, expected: identityUri("cart") });
     const stream = peer.connect(`${shop.cart}:${app.port}`);
@@ -129,7 +129,7 @@ describe("a live connection", () => {
     shop = await Shop.open();
     shop.mesh.push({ policies: [allowOnly("only-admin", "cluster.local/ns/shop/sa/admin")] });
     const socket = await talking();
-    shop.mesh.push({ workloads: [testWorkload("cart", shop.cart, { authorizationPolicies: ["shop/only-admin"] })] });
+    shop.mesh.push({ workloads: [buildWorkload("cart", shop.cart, { authorizationPolicies: ["shop/only-admin"] })] });
     await cutOff(socket);
     expect(await onlyRecord(shop.node2)).toMatchObject({ flag: "DENY", code: "POLICY_NOT_ALLOWED" });
   });
@@ -145,7 +145,7 @@ describe("a live connection", () => {
     const socket = await talking();
     shop.mesh.push({
       removedPolicies: ["shop/web"],
-      workloads: [testWorkload("cart", shop.cart, { authorizationPolicies: ["shop/admin"] })],
+      workloads: [buildWorkload("cart", shop.cart, { authorizationPolicies: ["shop/admin"] })],
     });
     await cutOff(socket);
   });
@@ -165,7 +165,7 @@ describe("a live connection", () => {
     shop = await Shop.open();
     const socket = await talking();
     shop.mesh.push({ removed: ["Kubernetes//Pod/shop/web"] });
-    shop.mesh.push({ workloads: [testWorkload("other", shop.web)] });
+    shop.mesh.push({ workloads: [buildWorkload("other", shop.web)] });
     await cutOff(socket);
     expect(await onlyRecord(shop.node2)).toMatchObject({ code: "SOURCE_IDENTITY_MISMATCH" });
   });
@@ -176,7 +176,7 @@ describe("a live connection", () => {
     const elsewhere = { ...denyWeb, name: "other", namespace: "elsewhere" };
     shop.mesh.push({
       policies: [elsewhere, strict],
-      workloads: [testWorkload("cart", shop.cart), testWorkload("web", shop.web)],
+      workloads: [buildWorkload("cart", shop.cart), buildWorkload("web", shop.web)],
     });
     await new Promise((resolve) => setTimeout(resolve, 50));
     socket.end("again");

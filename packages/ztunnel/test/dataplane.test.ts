@@ -4,7 +4,7 @@ import { eventually } from "@ambit/testing/eventually";
 import { afterEach, describe, expect, it } from "@jest/globals";
 import { onlyRecord, Shop } from "./fixtures/shop.ts";
 import { dialFrom, readAll, readExactly } from "./fixtures/socks-client.ts";
-import { freeAddress, identityUri, testService, testWorkload } from "./fixtures/test-mesh.ts";
+import { buildWorkload, freeAddress, identityUri, testService } from "./fixtures/test-mesh.ts";
 
 let shop: Shop;
 afterEach(() => shop.close());
@@ -46,7 +46,7 @@ describe("a connection between two meshed pods", () => {
     const ports = [{ servicePort: 80, targetPort: app.port }];
     const services = { "shop/cart.shop.svc.cluster.local": ports };
     shop.mesh.push({
-      workloads: [testWorkload("cart", shop.cart, { services })],
+      workloads: [buildWorkload("cart", shop.cart, { services })],
       services: [testService("cart", vip, ports)],
     });
     expect(await ask(shop.web, vip, 80)).toBe("hello");
@@ -79,7 +79,7 @@ describe("a connection between two meshed pods", () => {
     const app = await shop.serve();
     const twin = freeAddress();
     const account = { serviceAccount: "web" };
-    shop.mesh.push({ workloads: [testWorkload("twin", twin, account)] });
+    shop.mesh.push({ workloads: [buildWorkload("twin", twin, account)] });
     shop.node1.attach("twin", twin, account);
     expect(await ask(shop.web, shop.cart, app.port)).toBe("hello");
     expect(await ask(twin, shop.cart, app.port)).toBe("hello");
@@ -135,7 +135,7 @@ describe("a connection that fails", () => {
     const ports = [{ servicePort: 80, targetPort: app.port }];
     const services = { "shop/cart.shop.svc.cluster.local": ports };
     shop.mesh.push({
-      workloads: [testWorkload("cart", shop.cart, { services }), testWorkload("dead", dead, { services })],
+      workloads: [buildWorkload("cart", shop.cart, { services }), buildWorkload("dead", dead, { services })],
       services: [testService("cart", vip, ports)],
     });
     const answers = [];
@@ -150,7 +150,7 @@ describe("a connection that fails", () => {
     const ports = [{ servicePort: 80, targetPort: app.port }];
     const destination = { kind: "hostname" as const, namespace: "shop", hostname: "waypoint.shop.svc.cluster.local" };
     shop.mesh.push({
-      workloads: [testWorkload("cart", shop.cart, { services: { "shop/cart.shop.svc.cluster.local": ports } })],
+      workloads: [buildWorkload("cart", shop.cart, { services: { "shop/cart.shop.svc.cluster.local": ports } })],
       services: [testService("cart", vip, ports, { waypoint: { destination, hboneMtlsPort: 15008 } })],
     });
     expect(await ask(shop.web, vip, 80)).toBe("refused 1");

@@ -103,6 +103,6 @@ function openDescriptor(init: UpstreamConnectInit): number {
 }
 
 /** fe80::/10: means nothing without the interface it came from, so nothing could be sent back to it over another. */
-const isLinkLocalV6 = (ip: IpAddress): boolean => /^fe[89ab]/.test(ip);
+const isLinkLocalV6 = (ip: IpAddress): boolean => /^fe[89ab][0-9a-f]:/.test(ip);
 
 function ignore(): void {}
