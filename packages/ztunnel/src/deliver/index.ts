@@ -2,5 +2,4 @@ export type { Relay, RelayEnd, RelayObserver } from "./relay-observer.ts";
 export { TcpConnection, type TcpOwner } from "./tcp-connection.ts";
 export { TcpRelay } from "./tcp-relay.ts";
 export { TunnelRelay } from "./tunnel-relay.ts";
-export { type TunnelOwner, TunnelStream } from "./tunnel-stream.ts";
 export { connectTunnelSocket, connectUpstream, type DialOrigin, type UpstreamConnectInit } from "./upstream-connect.ts";

@@ -1,10 +1,10 @@
 /** Stage 5, HBONE: one TCP connection joined with one tunnel. Bytes, half-closes and resets pass in both directions. */
 import { ErrorCode, type MeshError } from "@ambit/shared/errors";
 import { FRAME_HEADER_BYTES, H2Code } from "@ambit/shared/http2";
+import type { TunnelOwner, TunnelStream } from "@ambit/shared/tunnel";
 import type { Permit } from "../authorize/index.ts";
 import type { Relay, RelayEnd, RelayObserver } from "./relay-observer.ts";
 import type { TcpConnection, TcpOwner } from "./tcp-connection.ts";
-import type { TunnelOwner, TunnelStream } from "./tunnel-stream.ts";
 
 /** On which side of the TCP connection the application that started the conversation is. */
 export type TcpRole = "downstream" | "upstream";

@@ -4,7 +4,7 @@ import type { Clock, Random } from "@ambit/shared/time";
 import type { ConnectionAuthorizer, ConnectionTracker } from "../authorize/index.ts";
 import type { DataPlaneConfig } from "../config/index.ts";
 import type { RecordBuffer } from "../observe/index.ts";
-import type { HbonePool } from "../tunnel/index.ts";
+import type { PodPool } from "../tunnel/index.ts";
 import type { MeshState } from "../worker/mesh-state.ts";
 import type { LoadCount } from "./load-count.ts";
 
@@ -16,7 +16,7 @@ export interface ProxyContext {
   readonly state: MeshState;
   readonly authorizer: ConnectionAuthorizer;
   readonly tracker: ConnectionTracker;
-  readonly pool: HbonePool;
+  readonly pool: PodPool;
   readonly records: RecordBuffer;
   readonly load: LoadCount;
 }

@@ -1,9 +1,9 @@
 import type { ConnectRequest } from "@ambit/shared/hbone";
 import type { SocketAddress } from "@ambit/shared/net";
+import type { InboundTunnel } from "@ambit/shared/tunnel";
 import type { Service, Workload } from "@ambit/shared/workload";
 import { inboundService, serviceFacts, sourceFacts, workloadFacts } from "../decide/index.ts";
 import type { ConnectionFacts } from "../observe/index.ts";
-import type { InboundTunnel } from "../tunnel/index.ts";
 import type { ProxyContext } from "./context.ts";
 
 export interface InboundStory {

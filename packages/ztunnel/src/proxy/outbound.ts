@@ -4,6 +4,7 @@
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import { buildConnectRequest, formatForwarded, newTraceContext, type TraceContext } from "@ambit/shared/hbone";
 import { formatSocketAddress, type SocketAddress } from "@ambit/shared/net";
+import { openTunnel, type TunnelStream } from "@ambit/shared/tunnel";
 import type { Workload } from "@ambit/shared/workload";
 import type { Permit } from "../authorize/index.ts";
 import {
@@ -17,8 +18,7 @@ import {
   unknownPeer,
   workloadFacts,
 } from "../decide/index.ts";
-import { connectUpstream, type TcpConnection, TcpRelay, TunnelRelay, type TunnelStream } from "../deliver/index.ts";
-import { openTunnel } from "../tunnel/index.ts";
+import { connectUpstream, type TcpConnection, TcpRelay, TunnelRelay } from "../deliver/index.ts";
 import { baggageOf } from "./baggage-of.ts";
 import type { ProxyContext } from "./context.ts";
 import { endOf, ProxiedConnection } from "./proxied-connection.ts";
@@ -134,7 +134,7 @@ async function tunnel(call: Call, hop: HboneHop, serviceHostname: string | undef
     clock: context.clock,
     route: {
       identity: identityOf(source),
-      podUid: pod.uid,
+      owner: pod.uid,
       origin: pod.origin,
       nextHop: hop.nextHop,
       expected: hop.expected,

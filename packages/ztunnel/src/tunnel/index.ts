@@ -1,6 +1,1 @@
-export { HboneAcceptor, type InboundTunnel } from "./hbone-acceptor.ts";
-export { createDialer, type DialSession } from "./hbone-dialer.ts";
-export { HbonePool } from "./hbone-pool.ts";
-export { type OpenTunnel, openTunnel } from "./open-tunnel.ts";
-export type { TunnelRoute } from "./pool-key.ts";
-export { sessionOptions } from "./session-options.ts";
+export { createPodPool, type PodPool, type PodPoolInit, type PodRoute } from "./pod-pool.ts";

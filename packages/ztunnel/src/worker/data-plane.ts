@@ -15,7 +15,7 @@ import type {
 } from "../messages.ts";
 import { RecordBuffer } from "../observe/index.ts";
 import { LoadCount, type ProxyContext } from "../proxy/index.ts";
-import { createDialer, HbonePool, sessionOptions } from "../tunnel/index.ts";
+import { createPodPool } from "../tunnel/index.ts";
 import { Certificates } from "./certificates.ts";
 import { MeshState } from "./mesh-state.ts";
 import { PodRuntime } from "./pod-runtime.ts";
@@ -68,7 +68,13 @@ class Worker implements DataPlane {
         authorizer,
         currentWorkload: (podUid) => this.pods.get(podUid)?.pod.workload,
       }),
-      pool: this.createPool(),
+      pool: createPodPool({
+        config,
+        platform,
+        clock,
+        revocation: this.revocations,
+        material: (identity) => this.certificates.material(identity),
+      }),
       records: new RecordBuffer(clock, (message) => init.post(message)),
       load: new LoadCount(),
     };
@@ -115,20 +121,6 @@ class Worker implements DataPlane {
     }
   }
 
-  private createPool(): HbonePool {
-    const { config, platform, clock } = this.init;
-    const dial = createDialer({
-      platform,
-      clock,
-      options: sessionOptions(config, clock),
-      tcpConnectMs: config.timeouts.tcpConnectMs,
-      tlsHandshakeMs: config.timeouts.tlsHandshakeMs,
-      revocation: this.revocations,
-      material: (identity) => this.certificates.material(identity),
-    });
-    return new HbonePool({ clock, dial, ...config.pool });
-  }
-
   /** Our pods' own workloads may have new policies or none; sources may have new owners. All are judged again. */
   private applyAddresses(delta: Extract<ToWorker, { kind: "addresses" }>["delta"]): void {
     const change = this.state.applyAddresses(delta);
@@ -162,7 +154,7 @@ class Worker implements DataPlane {
     const { post } = this.init;
     try {
       this.pods.get(uid)?.destroy();
-      this.context.pool.dropPod(uid, "destroy");
+      this.context.pool.dropOwner(uid, "destroy");
       if (this.draining) throw new MeshError(ErrorCode.CONNECTION_DRAINED, "the proxy is shutting down");
       const onFailure = (message: string): void => post({ kind: "pod-failed", uid, message });
       const { context, certificates, revocations } = this;
@@ -181,7 +173,7 @@ class Worker implements DataPlane {
       return;
     }
     runtime.drain();
-    this.context.pool.dropPod(uid, "drain");
+    this.context.pool.dropOwner(uid, "drain");
     this.whenIdle([runtime], graceMs, () => {
       this.remove(runtime);
       this.init.post({ kind: "pod-detached", uid });
@@ -194,7 +186,7 @@ class Worker implements DataPlane {
     runtime.destroy();
     // The pod may have come back meanwhile; what there is now is its.
     if (this.pods.get(uid) !== runtime) return;
-    this.context.pool.dropPod(uid, "destroy");
+    this.context.pool.dropOwner(uid, "destroy");
     this.pods.delete(uid);
     const stillUsed = [...this.pods.values()].some((other) => other.identity === identity);
     if (identity !== undefined && !stillUsed) this.certificates.forget(identity as SpiffeUri);

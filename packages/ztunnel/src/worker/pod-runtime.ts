@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import { formatSocketAddress, isIpv4, type SocketAddress } from "@ambit/shared/net";
 import type { IdentityMaterial, RevocationCheck } from "@ambit/shared/tls";
+import { HboneAcceptor, sessionOptions } from "@ambit/shared/tunnel";
 import {
   destinationOf,
   type Listener,
@@ -20,7 +21,6 @@ import type { PodAttachment } from "../messages.ts";
 import type { ConnectionRecord } from "../observe/index.ts";
 import { type ProxyContext, proxyInbound, proxyOutbound, proxyPassthrough, ServedPod } from "../proxy/index.ts";
 import { resolveHostname } from "../proxy/resolve-hostname.ts";
-import { HboneAcceptor, sessionOptions } from "../tunnel/index.ts";
 import type { Certificates } from "./certificates.ts";
 
 export interface PodRuntimeInit {
@@ -106,7 +106,7 @@ export class PodRuntime {
     const { config, clock } = context;
     return new HboneAcceptor({
       clock,
-      options: sessionOptions(config, clock),
+      options: sessionOptions(config.http2, clock),
       handshakeTimeoutMs: config.timeouts.tlsHandshakeMs,
       maxSessionsPerPeer: config.limits.hboneSessionsPerPeer,
       revocation,

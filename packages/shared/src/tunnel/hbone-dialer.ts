@@ -1,16 +1,15 @@
-/** Stage 4: makes one HBONE session: TCP from the pod, mutual TLS, HTTP/2. */
-import { ErrorCode, MeshError } from "@ambit/shared/errors";
-import { createH2Session, type H2Options, type H2Session, type H2SessionHandlers } from "@ambit/shared/http2";
-import type { Platform } from "@ambit/shared/platform";
-import type { Clock } from "@ambit/shared/time";
+/** Makes one HBONE session: TCP, mutual TLS, HTTP/2. */
+import type { Socket } from "node:net";
+import { ErrorCode, MeshError } from "../errors/index.ts";
+import { createH2Session, type H2Options, type H2Session, type H2SessionHandlers } from "../http2/index.ts";
+import type { Clock } from "../time/index.ts";
 import {
   dialHboneTls,
   type IdentityMaterial,
   identityContext,
   type PeerIdentity,
   type RevocationCheck,
-} from "@ambit/shared/tls";
-import { connectTunnelSocket } from "../deliver/index.ts";
+} from "../tls/index.ts";
 import type { TunnelRoute } from "./pool-key.ts";
 
 export interface DialedSession {
@@ -21,15 +20,18 @@ export interface DialedSession {
 }
 
 /** The seam between pool and network. */
-export type DialSession = (route: TunnelRoute, handlers: H2SessionHandlers) => Promise<DialedSession>;
+export type DialSession<Route extends TunnelRoute = TunnelRoute> = (
+  route: Route,
+  handlers: H2SessionHandlers,
+) => Promise<DialedSession>;
 
-export interface DialerInit {
-  readonly platform: Platform;
+export interface DialerInit<Route extends TunnelRoute> {
   readonly clock: Clock;
   readonly options: H2Options;
-  readonly tcpConnectMs: number;
   readonly tlsHandshakeMs: number;
   readonly revocation: RevocationCheck;
+  /** TCP to `route.nextHop`; rejects with UPSTREAM_CONNECT_*. The socket is the dialer's from then on. */
+  connect(route: Route): Promise<Socket>;
   /** Waits for the certificate when there is none yet; rejects with IDENTITY_UNAVAILABLE. */
   material(identity: TunnelRoute["identity"]): Promise<IdentityMaterial>;
 }
@@ -40,12 +42,11 @@ export interface DialerInit {
  *
  * Differs: ztunnel has no time-out for the TLS handshake.
  */
-export function createDialer(init: DialerInit): DialSession {
+export function createDialer<Route extends TunnelRoute>(init: DialerInit<Route>): DialSession<Route> {
   return async (route, handlers) => {
     const material = await init.material(route.identity);
-    const { platform, clock, revocation } = init;
-    const target = { origin: route.origin, target: route.nextHop, timeoutMs: init.tcpConnectMs };
-    const socket = await connectTunnelSocket({ platform, clock, ...target }).catch((error: unknown) => {
+    const { clock, revocation } = init;
+    const socket = await init.connect(route).catch((error: unknown) => {
       throw tunnelTimeout(error);
     });
     const { socket: secure, peer } = await dialHboneTls({

@@ -1,17 +1,16 @@
-import { MeshError } from "@ambit/shared/errors";
-import type { H2Session, H2SessionHandlers } from "@ambit/shared/http2";
-import type { SpiffeUri } from "@ambit/shared/identity";
-import { ipOf } from "@ambit/shared/net";
-import type { Clock } from "@ambit/shared/time";
 import { describe, expect, it } from "@jest/globals";
+import { MeshError } from "../errors/index.ts";
+import type { H2Session, H2SessionHandlers } from "../http2/index.ts";
+import type { SpiffeUri } from "../identity/index.ts";
+import { ipOf } from "../net/index.ts";
+import type { Clock } from "../time/index.ts";
 import type { DialedSession } from "./hbone-dialer.ts";
 import { HbonePool, type PooledSession } from "./hbone-pool.ts";
 import { poolKey, type TunnelRoute } from "./pool-key.ts";
 
 const route = (extra: Partial<TunnelRoute> = {}): TunnelRoute => ({
   identity: "spiffe://cluster.local/ns/shop/sa/web" as SpiffeUri,
-  podUid: "web",
-  origin: {},
+  owner: "web",
   nextHop: { ip: ipOf("10.0.0.2"), port: 15008 },
   expected: ["spiffe://cluster.local/ns/shop/sa/cart" as SpiffeUri],
   ...extra,
@@ -79,7 +78,7 @@ function setUp(maxStreamsPerSession = 2) {
     now = until;
   };
   const dials: Dial[] = [];
-  const pool = new HbonePool({
+  const pool = new HbonePool<TunnelRoute, string>({
     clock,
     maxStreamsPerSession,
     idleReleaseMs: 60_000,
@@ -110,12 +109,15 @@ function setUp(maxStreamsPerSession = 2) {
   return { pool, dials, open, advance };
 }
 
+/** What a proxy would ask its authorizer for. */
+const permit = "permit";
+
 const SETTLE = (): Promise<void> => new Promise((done) => setImmediate(done));
 
 describe("HbonePool", () => {
   it("dials once for all who wait, and serves them in order", async () => {
     const { pool, dials, open } = setUp();
-    const waiting = [pool.acquire(route(), open), pool.acquire(route(), open)];
+    const waiting = [pool.acquire(permit, route(), open), pool.acquire(permit, route(), open)];
     expect(dials).toHaveLength(1);
     await dials[0]?.succeed();
     expect(await Promise.all(waiting)).toEqual([dials[0]?.session, dials[0]?.session]);
@@ -123,13 +125,13 @@ describe("HbonePool", () => {
 
   it("dials as many sessions as those who wait will fill", () => {
     const { pool, dials, open } = setUp();
-    for (let i = 0; i < 5; i++) void pool.acquire(route(), open);
+    for (let i = 0; i < 5; i++) void pool.acquire(permit, route(), open);
     expect(dials).toHaveLength(3);
   });
 
   it("fails all who wait for a dial that failed, at once", async () => {
     const { pool, dials, open } = setUp();
-    const waiting = [pool.acquire(route(), open), pool.acquire(route(), open)].map((each) =>
+    const waiting = [pool.acquire(permit, route(), open), pool.acquire(permit, route(), open)].map((each) =>
       each.catch(({ code }) => code),
     );
     await dials[0]?.fail();
@@ -139,18 +141,18 @@ describe("HbonePool", () => {
 
   it("uses a full session again when it has room", async () => {
     const { pool, dials, open } = setUp(1);
-    const first = pool.acquire(route(), open);
+    const first = pool.acquire(permit, route(), open);
     await dials[0]?.succeed();
     (await first).closeStream();
-    await pool.acquire(route(), open);
+    await pool.acquire(permit, route(), open);
     expect(dials).toHaveLength(1);
   });
 
   it("gives room that appears to those who wait for another dial", async () => {
     const { pool, dials, open } = setUp(1);
-    const first = pool.acquire(route(), open);
+    const first = pool.acquire(permit, route(), open);
     await dials[0]?.succeed();
-    const second = pool.acquire(route(), open);
+    const second = pool.acquire(permit, route(), open);
     expect(dials).toHaveLength(2);
     (await first).closeStream();
     expect(await second).toBe(dials[0]?.session);
@@ -158,42 +160,42 @@ describe("HbonePool", () => {
 
   it("heeds a limit that the peer's later SETTINGS bring", async () => {
     const { pool, dials, open } = setUp(10);
-    const first = pool.acquire(route(), open);
+    const first = pool.acquire(permit, route(), open);
     await dials[0]?.succeed();
     const session = await first;
     session.streamLimit = 1;
     session.handlers.onSettings?.();
-    void pool.acquire(route(), open);
+    void pool.acquire(permit, route(), open);
     expect(dials).toHaveLength(2);
   });
 
   it("does not use a session after GOAWAY, and lets its streams end", async () => {
     const { pool, dials, open } = setUp();
-    const first = pool.acquire(route(), open);
+    const first = pool.acquire(permit, route(), open);
     await dials[0]?.succeed();
     (await first).handlers.onGoaway?.(1, 0);
-    void pool.acquire(route(), open);
+    void pool.acquire(permit, route(), open);
     expect(dials).toHaveLength(2);
     expect(dials[0]?.session.ended).toBeUndefined();
   });
 
   it.each<[string, Partial<TunnelRoute>]>([
     ["source identity", { identity: "spiffe://cluster.local/ns/shop/sa/other" as SpiffeUri }],
-    ["source pod", { podUid: "other" }],
+    ["source pod", { owner: "other" }],
     ["next hop", { nextHop: { ip: ipOf("10.0.0.3"), port: 15008 } }],
     ["expected identities", { expected: ["spiffe://cluster.local/ns/shop/sa/x" as SpiffeUri] }],
   ])("case 15: never shares a session across a difference of %s", async (_name, extra) => {
     const { pool, dials, open } = setUp();
-    void pool.acquire(route(), open);
+    void pool.acquire(permit, route(), open);
     await dials[0]?.succeed();
-    void pool.acquire(route(extra), open);
+    void pool.acquire(permit, route(extra), open);
     expect(dials).toHaveLength(2);
     expect(poolKey(route(extra))).not.toBe(poolKey(route()));
   });
 
   it("releases an idle session after its time, a used one never", async () => {
     const { pool, dials, open, advance } = setUp();
-    const first = pool.acquire(route(), open);
+    const first = pool.acquire(permit, route(), open);
     await dials[0]?.succeed();
     const session = await first;
     advance(120_000);
@@ -208,18 +210,18 @@ describe("HbonePool", () => {
 
   it("drains a session whose certificate expires, streams running on", async () => {
     const { pool, dials, open, advance } = setUp();
-    const first = pool.acquire(route(), open);
+    const first = pool.acquire(permit, route(), open);
     await dials[0]?.succeed(11_000);
     const session = await first;
     advance(11_000);
     expect(session).toMatchObject({ acceptsStreams: false, ended: undefined });
-    void pool.acquire(route(), open);
+    void pool.acquire(permit, route(), open);
     expect(dials).toHaveLength(2);
   });
 
   it("case 11: cuts a revoked peer's session also after it left the pool with streams running", async () => {
     const { pool, dials, open, advance } = setUp();
-    const first = pool.acquire(route(), open);
+    const first = pool.acquire(permit, route(), open);
     await dials[0]?.succeed(11_000);
     const session = await first;
     advance(11_000);
@@ -231,11 +233,11 @@ describe("HbonePool", () => {
 
   it("ends what a pod or an identity leaves behind", async () => {
     const { pool, dials, open } = setUp();
-    void pool.acquire(route(), open);
-    void pool.acquire(route({ podUid: "other" }), open);
+    void pool.acquire(permit, route(), open);
+    void pool.acquire(permit, route({ owner: "other" }), open);
     await dials[0]?.succeed();
     await dials[1]?.succeed();
-    pool.dropPod("web", "destroy");
+    pool.dropOwner("web", "destroy");
     expect(dials.map(({ session }) => session.ended)).toEqual(["destroyed", undefined]);
     pool.dropIdentity(route().identity);
     expect(dials[1]?.session.ended).toBe("destroyed");
@@ -244,7 +246,7 @@ describe("HbonePool", () => {
 
   it("fails those who wait when the new session takes no streams, instead of dialling on", async () => {
     const { pool, dials, open } = setUp();
-    const waiting = pool.acquire(route(), open).catch(({ code, retry }) => [code, retry]);
+    const waiting = pool.acquire(permit, route(), open).catch(({ code, retry }) => [code, retry]);
     if (dials[0] !== undefined) dials[0].session.streamLimit = 0;
     await dials[0]?.succeed();
     expect(await waiting).toEqual(["H2_SESSION_CLOSED", "safe"]);
@@ -254,9 +256,9 @@ describe("HbonePool", () => {
 
   it("gives whoever asks for a fresh session one that carried nothing", async () => {
     const { pool, dials, open } = setUp();
-    const first = pool.acquire(route(), open);
+    const first = pool.acquire(permit, route(), open);
     await dials[0]?.succeed();
-    const fresh = pool.acquire(route(), open, true);
+    const fresh = pool.acquire(permit, route(), open, true);
     (await first).closeStream();
     await dials[1]?.succeed();
     expect(await fresh).toBe(dials[1]?.session);
@@ -264,10 +266,19 @@ describe("HbonePool", () => {
 
   it("opens nothing after drain", async () => {
     const { pool, dials, open } = setUp();
-    const first = pool.acquire(route(), open);
+    const first = pool.acquire(permit, route(), open);
     await dials[0]?.succeed();
     pool.drain();
-    await expect(pool.acquire(route(), open)).rejects.toMatchObject({ code: "CONNECTION_DRAINED" });
+    await expect(pool.acquire(permit, route(), open)).rejects.toMatchObject({ code: "CONNECTION_DRAINED" });
     expect((await first).ended).toBeUndefined();
+  });
+
+  it("gives a session to nobody without the permit it was made for", () => {
+    const { pool, open } = setUp();
+    // @ts-expect-error: what is no permit does not compile
+    void pool.acquire(undefined, route(), open).catch(() => {});
+    // @ts-expect-error: a pool that asks for a permit cannot pass for one that takes anything
+    const careless: HbonePool<TunnelRoute, unknown> = pool;
+    expect(careless).toBe(pool);
   });
 });

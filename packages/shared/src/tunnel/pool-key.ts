@@ -1,13 +1,12 @@
-import type { SpiffeUri } from "@ambit/shared/identity";
-import { formatSocketAddress, type SocketAddress } from "@ambit/shared/net";
-import type { DialOrigin } from "../deliver/index.ts";
+import type { SpiffeUri } from "../identity/index.ts";
+import { formatSocketAddress, type SocketAddress } from "../net/index.ts";
 
 /** Where a tunnel goes and for whom. Two connections share a session exactly when all of it is equal. */
 export interface TunnelRoute {
   /** Whose certificate is shown. */
   readonly identity: SpiffeUri;
-  readonly podUid: string;
-  readonly origin: DialOrigin;
+  /** Whose connections may share a session: a pod's uid where one process serves many, else any one word. */
+  readonly owner: string;
   readonly nextHop: SocketAddress;
   /** Sorted; the peer must prove to be one of these. */
   readonly expected: readonly SpiffeUri[];
@@ -15,5 +14,5 @@ export interface TunnelRoute {
 
 /** None of the parts can contain a blank, so different routes never make equal keys. */
 export function poolKey(route: TunnelRoute): string {
-  return [route.identity, route.podUid, formatSocketAddress(route.nextHop), ...route.expected].join(" ");
+  return [route.identity, route.owner, formatSocketAddress(route.nextHop), ...route.expected].join(" ");
 }

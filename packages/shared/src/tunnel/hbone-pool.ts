@@ -1,5 +1,5 @@
 /**
- * Stage 4: HBONE sessions, shared by the connections of one pod to one next hop.
+ * HBONE sessions, shared by the connections of one owner to one next hop.
  *
  * A key has its sessions and a line of those who wait for a stream. Whoever finds no room joins the line; one dial per
  * key is under way for as long as the line is longer than what is being dialled will hold. A session that was full and
@@ -8,9 +8,9 @@
  * Parity: ztunnel src/proxy/pool.rs. Differs: the peer's later SETTINGS count, full sessions come back, a failed dial
  * fails all who waited for it at once, expired and idle sessions are drained, the number of sessions is bounded.
  */
-import { ErrorCode, MeshError } from "@ambit/shared/errors";
-import type { Clock } from "@ambit/shared/time";
-import { isPeerRevoked, type RevocationCheck } from "@ambit/shared/tls";
+import { ErrorCode, MeshError } from "../errors/index.ts";
+import type { Clock } from "../time/index.ts";
+import { isPeerRevoked, type RevocationCheck } from "../tls/index.ts";
 import type { DialedSession, DialSession } from "./hbone-dialer.ts";
 import { poolKey, type TunnelRoute } from "./pool-key.ts";
 
@@ -21,9 +21,9 @@ export interface PooledSession extends DialedSession {
   opened: number;
 }
 
-export interface PoolInit {
+export interface PoolInit<Route extends TunnelRoute> {
   readonly clock: Clock;
-  readonly dial: DialSession;
+  readonly dial: DialSession<Route>;
   readonly maxStreamsPerSession: number;
   readonly idleReleaseMs: number;
 }
@@ -40,8 +40,8 @@ interface Waiter {
   fail(error: MeshError): void;
 }
 
-interface Line {
-  readonly route: TunnelRoute;
+interface Line<Route> {
+  readonly route: Route;
   readonly members: Set<MemberOf>;
   waiters: Waiter[];
   dialing: number;
@@ -50,16 +50,20 @@ interface Line {
 const MAX_SESSIONS = 4096;
 const SWEEP_MS = 1000;
 
-export class HbonePool {
-  private readonly init: PoolInit;
-  private readonly lines = new Map<string, Line>();
+/**
+ * `Permit` is the proof that a proxy asks for before bytes may flow: nobody gets a session without one, so a path to a
+ * destination around authorisation does not compile.
+ */
+export class HbonePool<Route extends TunnelRoute, in Permit> {
+  private readonly init: PoolInit<Route>;
+  private readonly lines = new Map<string, Line<Route>>();
   /** Out of the pool and still carrying streams: what cuts connections must reach them too. */
   private readonly retired = new Set<MemberOf>();
   private sessionCount = 0;
   private cancelSweep: (() => void) | undefined;
   private closed = false;
 
-  constructor(init: PoolInit) {
+  constructor(init: PoolInit<Route>) {
     this.init = init;
   }
 
@@ -67,7 +71,7 @@ export class HbonePool {
    * Calls `open` with a session that has room for a stream, within the same turn, and resolves to its answer.
    * `fresh` asks for one that has carried nothing yet.
    */
-  acquire<T>(route: TunnelRoute, open: (session: PooledSession) => T, fresh = false): Promise<T> {
+  acquire<T>(_permit: Permit, route: Route, open: (session: PooledSession) => T, fresh = false): Promise<T> {
     if (this.closed) return Promise.reject(new MeshError(ErrorCode.CONNECTION_DRAINED, "the proxy is shutting down"));
     const key = poolKey(route);
     const line = this.lineOf(key, route);
@@ -99,12 +103,12 @@ export class HbonePool {
     return this.sessionCount;
   }
 
-  /** Ends the sessions of a pod: gracefully, or at once. */
-  dropPod(podUid: string, how: "drain" | "destroy"): void {
-    this.dropWhere((member) => member.route.podUid === podUid, how);
+  /** Ends the sessions of an owner: gracefully, or at once. */
+  dropOwner(owner: string, how: "drain" | "destroy"): void {
+    this.dropWhere((member) => member.route.owner === owner, how);
   }
 
-  /** The identity is no longer served on this node. */
+  /** The identity is no longer served here. */
   dropIdentity(identity: string): void {
     this.dropWhere((member) => member.route.identity === identity, "destroy");
   }
@@ -133,7 +137,7 @@ export class HbonePool {
     for (const member of [...retired, ...found.map((one) => one.member)]) member.session.destroy(cause);
   }
 
-  private lineOf(key: string, route: TunnelRoute): Line {
+  private lineOf(key: string, route: Route): Line<Route> {
     let line = this.lines.get(key);
     if (line === undefined) {
       line = { route, members: new Set(), waiters: [], dialing: 0 };
@@ -142,7 +146,7 @@ export class HbonePool {
     return line;
   }
 
-  private withRoom(line: Line): MemberOf | undefined {
+  private withRoom(line: Line<Route>): MemberOf | undefined {
     const now = this.init.clock.now();
     for (const member of line.members) {
       if (member.expiresAt <= now || !member.session.acceptsStreams) this.retire(line, member);
@@ -162,7 +166,7 @@ export class HbonePool {
     return opened;
   }
 
-  private dialAsNeeded(key: string, line: Line): void {
+  private dialAsNeeded(key: string, line: Line<Route>): void {
     if (line.waiters.length <= line.dialing * this.init.maxStreamsPerSession) return;
     if (this.sessionCount >= MAX_SESSIONS && !this.releaseOneIdle()) {
       const message = `all ${MAX_SESSIONS} tunnels are in use`;
@@ -174,7 +178,7 @@ export class HbonePool {
     void this.dial(key, line);
   }
 
-  private async dial(key: string, line: Line): Promise<void> {
+  private async dial(key: string, line: Line<Route>): Promise<void> {
     let member: MemberOf | undefined;
     let over = false;
     const onRoom = (): void => {
@@ -212,7 +216,7 @@ export class HbonePool {
     if (this.closed) this.retire(line, member);
   }
 
-  private serveLine(key: string, line: Line, member: MemberOf): void {
+  private serveLine(key: string, line: Line<Route>, member: MemberOf): void {
     while (line.members.has(member) && member.session.acceptsStreams && this.hasRoom(member)) {
       const next = line.waiters.findIndex((waiter) => !waiter.fresh || member.opened === 0);
       const [waiter] = next < 0 ? [] : line.waiters.splice(next, 1);
@@ -222,7 +226,7 @@ export class HbonePool {
     if (line.waiters.length > 0) this.dialAsNeeded(key, line);
   }
 
-  private failWaiters(key: string, line: Line, error: MeshError): void {
+  private failWaiters(key: string, line: Line<Route>, error: MeshError): void {
     const failed = line.waiters;
     line.waiters = [];
     for (const waiter of failed) waiter.fail(error);
@@ -230,21 +234,21 @@ export class HbonePool {
   }
 
   /** Out of the pool; what runs on it ends in its own time. */
-  private retire(line: Line, member: MemberOf): void {
+  private retire(line: Line<Route>, member: MemberOf): void {
     line.members.delete(member);
     this.retired.add(member);
     member.session.shutdown();
     this.forgetLineIfEmpty(poolKey(line.route), line);
   }
 
-  private forget(key: string, line: Line, member: MemberOf): void {
+  private forget(key: string, line: Line<Route>, member: MemberOf): void {
     line.members.delete(member);
     this.retired.delete(member);
     if (line.waiters.length > 0) this.dialAsNeeded(key, line);
     this.forgetLineIfEmpty(key, line);
   }
 
-  private forgetLineIfEmpty(key: string, line: Line): void {
+  private forgetLineIfEmpty(key: string, line: Line<Route>): void {
     const empty = line.members.size === 0 && line.waiters.length === 0 && line.dialing === 0;
     if (empty && this.lines.get(key) === line) this.lines.delete(key);
   }

@@ -3,7 +3,7 @@
  * attached are kept and not consumed, so the stream's flow-control window bounds them and nothing reaches an
  * application before it was authorised.
  */
-import type { MeshError } from "@ambit/shared/errors";
+import type { MeshError } from "../errors/index.ts";
 import {
   FRAME_HEADER_BYTES,
   H2Code,
@@ -11,7 +11,7 @@ import {
   type H2StreamHandlers,
   type HeaderList,
   takeFrame,
-} from "@ambit/shared/http2";
+} from "../http2/index.ts";
 
 /** Who receives a tunnel's bytes. Methods are called synchronously and must not throw. */
 export interface TunnelOwner {

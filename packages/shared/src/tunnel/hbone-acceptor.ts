@@ -1,10 +1,10 @@
-/** Stage 4, the other end: serves HBONE on one pod's 15008. TLS first, then HTTP/2, then each stream to its handler. */
+/** Serves HBONE for one identity: TLS first, then HTTP/2, then each stream to its handler. */
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { ErrorCode, MeshError } from "@ambit/shared/errors";
-import { createH2Session, type H2Options, type H2Session, type HeaderList } from "@ambit/shared/http2";
-import { type IpAddress, ipOf, type SocketAddress } from "@ambit/shared/net";
-import type { Clock } from "@ambit/shared/time";
+import { ErrorCode, MeshError } from "../errors/index.ts";
+import { createH2Session, type H2Options, type H2Session, type HeaderList } from "../http2/index.ts";
+import { type IpAddress, ipOf, type SocketAddress } from "../net/index.ts";
+import type { Clock } from "../time/index.ts";
 import {
   createHboneTlsAcceptor,
   type HboneTlsAcceptor,
@@ -12,14 +12,14 @@ import {
   isPeerRevoked,
   type PeerIdentity,
   type RevocationCheck,
-} from "@ambit/shared/tls";
-import { TunnelStream } from "../deliver/index.ts";
+} from "../tls/index.ts";
+import { TunnelStream } from "./tunnel-stream.ts";
 
 /** What a stream's handler knows of the tunnel it came through. */
 export interface InboundTunnel {
   readonly peer: PeerIdentity;
   readonly remote: SocketAddress;
-  /** The pod address that was dialled. */
+  /** The address that was dialled. */
   readonly local: SocketAddress;
 }
 
@@ -30,7 +30,7 @@ export interface HboneAcceptorInit {
   /** Sessions one remote address may hold, handshakes included. */
   readonly maxSessionsPerPeer: number;
   readonly revocation: RevocationCheck;
-  /** The pod's certificate; rejects with IDENTITY_UNAVAILABLE. */
+  /** The certificate to show; rejects with IDENTITY_UNAVAILABLE. */
   material(): Promise<IdentityMaterial>;
   onStream(tunnel: InboundTunnel, stream: TunnelStream, headers: HeaderList): void;
   /** A connection that never became a session. */

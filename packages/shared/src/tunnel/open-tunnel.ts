@@ -1,13 +1,12 @@
-/** Stage 4: one CONNECT on a pooled session, answered with 200. */
-import { ErrorCode, MeshError } from "@ambit/shared/errors";
-import { type Baggage, parseConnectResponse } from "@ambit/shared/hbone";
-import { H2Code, type HeaderList } from "@ambit/shared/http2";
-import type { Clock } from "@ambit/shared/time";
-import type { PeerIdentity } from "@ambit/shared/tls";
-import type { Permit } from "../authorize/index.ts";
-import { TunnelStream } from "../deliver/index.ts";
+/** One CONNECT on a pooled session, answered with 200. */
+import { ErrorCode, MeshError } from "../errors/index.ts";
+import { type Baggage, parseConnectResponse } from "../hbone/index.ts";
+import { H2Code, type HeaderList } from "../http2/index.ts";
+import type { Clock } from "../time/index.ts";
+import type { PeerIdentity } from "../tls/index.ts";
 import type { HbonePool, PooledSession } from "./hbone-pool.ts";
 import type { TunnelRoute } from "./pool-key.ts";
+import { TunnelStream } from "./tunnel-stream.ts";
 
 export interface OpenTunnel {
   readonly stream: TunnelStream;
@@ -16,22 +15,25 @@ export interface OpenTunnel {
   readonly peer: PeerIdentity;
 }
 
-export interface OpenTunnelInit {
-  readonly pool: HbonePool;
+export interface OpenTunnelInit<Route extends TunnelRoute, Permit> {
+  readonly pool: HbonePool<Route, Permit>;
   readonly clock: Clock;
-  readonly route: TunnelRoute;
+  readonly route: Route;
   readonly headers: HeaderList;
   readonly responseTimeoutMs: number;
 }
 
 /**
- * Opens a tunnel. Rejects as `DialSession` does, and with HBONE_CONNECT_REFUSED (`context.status`),
+ * Opens a tunnel, for whoever has the permit that the pool asks for. Rejects as `DialSession` does, and with HBONE_CONNECT_REFUSED (`context.status`),
  * HBONE_CONNECT_TIMEOUT or H2_*. No byte of the application was sent then.
  *
  * One that failed because the session was going away (GOAWAY, REFUSED_STREAM, a stale connection) is tried once more on
  * a new session. Differs: ztunnel fails the user's connection.
  */
-export async function openTunnel(permit: Permit, init: OpenTunnelInit): Promise<OpenTunnel> {
+export async function openTunnel<Route extends TunnelRoute, Permit>(
+  permit: NoInfer<Permit>,
+  init: OpenTunnelInit<Route, Permit>,
+): Promise<OpenTunnel> {
   const attempt = { reused: false };
   try {
     return await tryOnce(permit, init, attempt);
@@ -48,13 +50,14 @@ function worthAnotherSession(error: unknown, reused: boolean): boolean {
   return reused && error.retry !== "never" && (ofSession || error.code === ErrorCode.H2_SESSION_UNRESPONSIVE);
 }
 
-async function tryOnce(
-  _permit: Permit,
-  init: OpenTunnelInit,
+async function tryOnce<Route extends TunnelRoute, Permit>(
+  permit: Permit,
+  init: OpenTunnelInit<Route, Permit>,
   attempt: { reused: boolean },
   fresh = false,
 ): Promise<OpenTunnel> {
   const pending = await init.pool.acquire(
+    permit,
     init.route,
     (pooled) => {
       attempt.reused = pooled.opened > 0;
@@ -65,6 +68,8 @@ async function tryOnce(
   return pending.result;
 }
 
+type ConnectInit = Pick<OpenTunnelInit<TunnelRoute, never>, "clock" | "headers" | "responseTimeoutMs">;
+
 /** From HEADERS sent to the answer. */
 class PendingConnect {
   readonly result: Promise<OpenTunnel>;
@@ -74,7 +79,7 @@ class PendingConnect {
   private resolve!: (open: OpenTunnel) => void;
   private reject!: (error: MeshError) => void;
 
-  constructor(pooled: PooledSession, init: OpenTunnelInit) {
+  constructor(pooled: PooledSession, init: ConnectInit) {
     this.pooled = pooled;
     this.result = new Promise((resolve, reject) => {
       this.resolve = resolve;
