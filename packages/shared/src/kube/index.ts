@@ -40,3 +40,23 @@ export {
 } from "./model.ts";
 export { MAX_FILE_BYTES, type ParsedFile, type ParsedObject, parseKubeFile } from "./parse-file.ts";
 export { type Labels, matchesLabels, selectorMatches } from "./selector.ts";
+export {
+  AMBIT_WAYPOINT_CLASS,
+  GATEWAY_CLASS_LABEL,
+  GATEWAY_NAME_LABEL,
+  ISTIO_WAYPOINT_CLASS,
+  isMadeFor,
+  isWaypointGateway,
+  MANAGED_LABEL,
+  MANAGED_WAYPOINT,
+  MAX_WAYPOINT_REPLICAS,
+  REPLICAS_ANNOTATION,
+  USE_WAYPOINT_LABEL,
+  USE_WAYPOINT_NAMESPACE_LABEL,
+  WAYPOINT_CONTROLLERS,
+  WAYPOINT_FOR_LABEL,
+  waypointClasses,
+  waypointName,
+} from "./waypoint-gateway.ts";
+export { type RenderedWaypoint, renderWaypoint } from "./waypoint-manifests.ts";
+export { WAYPOINT_CONTAINER, type WaypointRuntime } from "./waypoint-pod.ts";
