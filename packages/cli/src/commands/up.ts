@@ -10,6 +10,7 @@ interface UpOptions extends LabOption, OutputOption {
   readonly detach?: boolean;
   readonly ztunnelEnv: readonly string[];
   readonly controlPlaneEnv: readonly string[];
+  readonly waypointEnv: readonly string[];
 }
 
 export function addUp(program: Command): void {
@@ -19,7 +20,8 @@ export function addUp(program: Command): void {
     .option("-f, --file <path>", "manifests to apply: a file or a folder (repeatable)", collect, [])
     .option("-d, --detach", "return when everything is ready and leave the lab running")
     .option("--ztunnel-env <NAME=VALUE>", "setting for every ztunnel (repeatable)", collect, [])
-    .option("--control-plane-env <NAME=VALUE>", "setting for the control plane (repeatable)", collect, []);
+    .option("--control-plane-env <NAME=VALUE>", "setting for the control plane (repeatable)", collect, [])
+    .option("--waypoint-env <NAME=VALUE>", "setting for every waypoint (repeatable)", collect, []);
   withOutput(withLab(command)).action(up);
 }
 
@@ -29,6 +31,7 @@ async function up(options: UpOptions): Promise<void> {
     manifests: options.file,
     ztunnelEnv: options.ztunnelEnv,
     controlPlaneEnv: options.controlPlaneEnv,
+    waypointEnv: options.waypointEnv,
   });
   const lab = labOf(options);
   const status = await waitUntilReady(lab);

@@ -8,7 +8,13 @@ export interface Container {
   readonly env: readonly EnvEntry[];
   readonly ports: readonly ContainerPort[];
   readonly probes: Readonly<Partial<Record<ProbeKind, Probe>>>;
+  /** What happens before the container is told to end. */
+  readonly preStop: PreStop | undefined;
 }
+
+export type PreStop =
+  | { readonly kind: "sleep"; readonly durationMs: number }
+  | { readonly kind: "exec"; readonly argv: readonly string[] };
 
 export interface EnvEntry {
   readonly name: string;
@@ -60,7 +66,15 @@ function parseContainer(spec: Fields): Container {
     env: listOf(spec["env"]).map(fieldsOf).map(parseEnv),
     ports: listOf(spec["ports"]).map(fieldsOf).map(parsePort),
     probes: parseProbes(spec),
+    preStop: parsePreStop(fieldsOf(fieldsOf(spec["lifecycle"])["preStop"])),
   };
+}
+
+function parsePreStop(hook: Fields): PreStop | undefined {
+  const argv = textsOf(fieldsOf(hook["exec"])["command"]);
+  if (argv.length > 0) return { kind: "exec", argv };
+  const seconds = numberOf(fieldsOf(hook["sleep"])["seconds"]);
+  return seconds !== undefined && seconds > 0 ? { kind: "sleep", durationMs: seconds * 1000 } : undefined;
 }
 
 function parseEnv(entry: Fields): EnvEntry {

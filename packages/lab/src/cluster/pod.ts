@@ -2,7 +2,7 @@
 import type { KubeObject, Labels } from "@ambit/shared/kube";
 import { type IpAddress, parseIp } from "@ambit/shared/net";
 import { type Container, parseContainers } from "./container.ts";
-import { fieldsOf, listOf, numberOf, textOf } from "./fields.ts";
+import { type Fields, fieldsOf, listOf, numberOf, textOf } from "./fields.ts";
 
 export interface Pod {
   readonly object: KubeObject;
@@ -18,6 +18,10 @@ export interface Pod {
   readonly hostNetwork: boolean;
   readonly restartPolicy: "Always" | "OnFailure" | "Never";
   readonly terminationGraceMs: number;
+  /** A volume projects a token of its service account. */
+  readonly projectsToken: boolean;
+  /** Containers get variables of the namespace's services. */
+  readonly serviceLinks: boolean;
   readonly initContainers: readonly Container[];
   readonly containers: readonly Container[];
   /** Deletion was asked for: no endpoint any more, being stopped. */
@@ -52,12 +56,17 @@ export function parsePod(object: KubeObject): Pod {
     hostNetwork: spec["hostNetwork"] === true,
     restartPolicy: restartPolicyOf(spec["restartPolicy"]),
     terminationGraceMs: Math.max(0, graceSeconds) * 1000,
+    projectsToken: listOf(spec["volumes"]).map(fieldsOf).some(projectsToken),
+    serviceLinks: spec["enableServiceLinks"] !== false,
     initContainers: parseContainers(spec["initContainers"]),
     containers: parseContainers(spec["containers"]),
     terminating: metadata.deletionTimestamp !== undefined,
     status: parseState(fieldsOf(object.status)),
   };
 }
+
+const projectsToken = (volume: Fields): boolean =>
+  listOf(fieldsOf(volume["projected"])["sources"]).some((one) => fieldsOf(one)["serviceAccountToken"] !== undefined);
 
 function restartPolicyOf(value: unknown): Pod["restartPolicy"] {
   return value === "OnFailure" || value === "Never" ? value : "Always";

@@ -22,6 +22,7 @@ import { NodeKeeper } from "./node-keeper.ts";
 import { readManifests } from "./read-manifests.ts";
 import { type ControllerInit, podsOf, reconcile } from "./reconcile.ts";
 import { CLUSTER_DOMAIN, type LabSettings } from "./settings.ts";
+import { waypointRuntime } from "./waypoint-runtime.ts";
 
 const LOG_CHECK_MS = 1_000;
 /** 1..255 are left for addresses chosen by hand, such as the cluster DNS. */
@@ -29,6 +30,7 @@ const FIRST_SERVICE = 256;
 const LAST_SERVICE = 65_000;
 const NODE_PORTS = { first: 30_000, last: 32_767 } as const;
 const DNS_PORT = 53;
+const MAX_WARNINGS = 1_000;
 
 export class Lab {
   readonly settings: LabSettings;
@@ -45,6 +47,7 @@ export class Lab {
   readonly #network: Coalesced;
   readonly #controllers: ControllerInit;
   #services: readonly Service[] = [];
+  readonly #warned = new Set<string>();
   #passWanted = false;
   #stopped = false;
   #cancelLogCheck: () => void = () => {};
@@ -56,15 +59,17 @@ export class Lab {
     this.store = made.store;
     this.machine = made.machine;
     this.actions = new ObjectActions(this.store, this.#clock);
+    this.captures = new Captures(made.platform, this.#clock, join(settings.stateDir, "captures"));
+    this.mesh = settings.mesh ? this.#makeMesh(made) : undefined;
     this.#controllers = {
       store: this.store,
       actions: this.actions,
       random: systemRandom,
       serviceIndexes: new IndexPool(FIRST_SERVICE, LAST_SERVICE),
       nodePorts: new IndexPool(NODE_PORTS.first, NODE_PORTS.last),
+      waypoints: this.mesh && waypointRuntime(settings, made.machine, this.mesh.rootCertificate),
+      onProblem: (text) => this.#warnOnce(text),
     };
-    this.captures = new Captures(made.platform, this.#clock, join(settings.stateDir, "captures"));
-    this.mesh = settings.mesh ? this.#makeMesh(made) : undefined;
     this.kubelet = this.#makeKubelet();
     this.nodes = new NodeKeeper({
       store: this.store,
@@ -167,7 +172,15 @@ export class Lab {
       logFolder: join(this.settings.stateDir, "logs"),
       baseEnv: baseEnv(),
       services: () => this.#services,
+      tokens: this.mesh?.podTokens,
     });
+  }
+
+  /** A pass sees the same objects again and again; the same sentence is told once. */
+  #warnOnce(text: string): void {
+    if (this.#warned.has(text) || this.#warned.size >= MAX_WARNINGS) return;
+    this.#warned.add(text);
+    this.#log.warn(text);
   }
 
   async #clearNode(node: NodePlace): Promise<void> {

@@ -1,9 +1,10 @@
 /** One pass of all controllers over the objects. Synchronous; what takes time is started elsewhere by what it leaves behind. */
 
-import { type KubeObject, objectKey } from "@ambit/shared/kube";
+import { type KubeObject, objectKey, type WaypointRuntime, waypointClasses } from "@ambit/shared/kube";
 import { type IndexPool, serviceIps } from "../cluster/addresses.ts";
 import { missingDefaults, serviceNeeds, withServiceAddresses } from "../cluster/defaults.ts";
 import { nameSuffix, stepDeployments } from "../cluster/deployments.ts";
+import { gatewayAddresses, stepGateways, waypointGateways } from "../cluster/gateways.ts";
 import { type Pod, parsePod } from "../cluster/pod.ts";
 import { schedulePods } from "../cluster/schedule.ts";
 import type { ObjectActions } from "../store/object-actions.ts";
@@ -16,6 +17,10 @@ export interface ControllerInit {
   /** Host parts of service addresses, and node ports. */
   readonly serviceIndexes: IndexPool;
   readonly nodePorts: IndexPool;
+  /** How waypoints run here; undefined = nobody brings them up. */
+  readonly waypoints: WaypointRuntime | undefined;
+  /** Told once of each thing in the objects that a controller passed over. */
+  readonly onProblem: (text: string) => void;
 }
 
 export function reconcile(init: ControllerInit): void {
@@ -23,6 +28,7 @@ export function reconcile(init: ControllerInit): void {
   actions.createSuccessors();
   const lasting = store.list().filter((object) => object.metadata.deletionTimestamp === undefined);
   for (const object of missingDefaults(lasting)) actions.create(object);
+  if (init.waypoints) reconcileGateways(lasting, init.waypoints, init);
   for (const service of store.list("Service")) assignServiceAddresses(service, init);
   const step = stepDeployments(store.list("Deployment"), podsOf(store), () => nameSuffix(init.random));
   for (const object of step.create) actions.create(object);
@@ -30,6 +36,22 @@ export function reconcile(init: ControllerInit): void {
   const nodes = store.list("Node");
   evictFromMissingNodes(nodes, init);
   for (const [uid, node] of schedulePods(podsOf(store), nodes)) bind(uid, node, store);
+}
+
+/** Deployments of waypoints come before the pass over Deployments, and their addresses once pods are ready. */
+function reconcileGateways(objects: readonly KubeObject[], runtime: WaypointRuntime, init: ControllerInit): void {
+  const { store, actions, onProblem } = init;
+  const names = new Set(objects.filter(({ kind }) => kind === "GatewayClass").map(({ metadata }) => metadata.name));
+  for (const made of waypointClasses()) if (!names.has(made.metadata.name)) actions.create(made);
+  const step = stepGateways(objects, runtime);
+  for (const object of step.remove) actions.removeObject(object);
+  for (const object of step.ensure) actions.ensure(object);
+  for (const problem of step.problems) onProblem(problem);
+  const view = { services: store.list("Service"), pods: podsOf(store), clusterDomain: runtime.clusterDomain };
+  for (const gateway of waypointGateways(objects)) {
+    const status = gatewayAddresses(gateway, view);
+    if (status) store.report(objectKey(gateway), { status });
+  }
 }
 
 export const podsOf = (store: ObjectStore): readonly Pod[] => store.list("Pod").map(parsePod);

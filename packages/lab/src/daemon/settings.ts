@@ -12,6 +12,7 @@ export interface LabSettings {
   readonly mesh: boolean;
   readonly ztunnelEnv: Readonly<Record<string, string>>;
   readonly controlPlaneEnv: Readonly<Record<string, string>>;
+  readonly waypointEnv: Readonly<Record<string, string>>;
 }
 
 export const CLUSTER_DOMAIN = "cluster.local";

@@ -2,6 +2,9 @@ import type { EnvEntry } from "../cluster/container.ts";
 import type { Pod } from "../cluster/pod.ts";
 import type { Service } from "../cluster/service.ts";
 
+/** Names the file that holds the pod's service account token, in every container of a pod that projects one. */
+export const TOKEN_FILE_VARIABLE = "AMBIT_TOKEN_FILE";
+
 /** Facts a pod's environment may refer to besides its own object. */
 export interface EnvFacts {
   readonly pod: Pod;

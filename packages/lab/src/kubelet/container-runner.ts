@@ -34,6 +34,8 @@ const FIND_PROCESS_TRIES = 400;
 const KILLED_BY_SIGNAL = 137;
 /** Status of a program that could not be started, as a shell gives it. */
 const NOT_FOUND = 127;
+/** What is left for SIGTERM after a hook that took all the time. */
+const LEAST_GRACE_MS = 2_000;
 
 /** One container as a process that is started, probed, started again, and in the end stopped. */
 export class ContainerRunner {
@@ -102,16 +104,34 @@ export class ContainerRunner {
     this.#startProbes();
   }
 
-  /** SIGTERM, and SIGKILL when it has not ended in time. */
+  /**
+   * The `preStop` hook, SIGTERM, and SIGKILL when it has not ended in time. The hook counts towards the grace period; a
+   * container whose hook took all of it still has a moment to end by itself.
+   *
+   * Spec: Kubernetes, "Pod Lifecycle": termination of pods.
+   */
   async stop(graceMs: number): Promise<void> {
     this.#stopped = true;
     this.#cancelTimer();
     this.#stopProbes();
     if (!this.#process) return;
+    const startedAtMs = this.#init.clock.monotonic();
+    if (graceMs > 0) await Promise.race([this.#runPreStop(graceMs), this.#exited.promise]);
+    const leftMs = graceMs - (this.#init.clock.monotonic() - startedAtMs);
     this.#signal("SIGTERM");
-    const cancel = this.#init.clock.after(graceMs, () => this.#signal("SIGKILL"));
+    const cancel = this.#init.clock.after(graceMs > 0 ? Math.max(LEAST_GRACE_MS, leftMs) : 0, () =>
+      this.#signal("SIGKILL"),
+    );
     await this.#exited.promise;
     cancel();
+  }
+
+  async #runPreStop(graceMs: number): Promise<void> {
+    const { container, target, clock } = this.#init;
+    const { preStop } = container;
+    if (preStop?.kind === "sleep")
+      await new Promise<void>((resolve) => clock.after(Math.min(preStop.durationMs, graceMs), resolve));
+    else if (preStop) await runCheck(preStop, target, graceMs);
   }
 
   /** The spawned process may only be the one that entered the namespaces; its child is the container. */

@@ -7,6 +7,7 @@ import { isOver, type Pod } from "../cluster/pod.ts";
 import type { Service } from "../cluster/service.ts";
 import type { Machine, NodePlace } from "../network/machine.ts";
 import type { ObjectStore } from "../store/object-store.ts";
+import type { PodTokens } from "../supervise/join-tokens.ts";
 import { PodRunner } from "./pod-runner.ts";
 
 export interface KubeletInit {
@@ -18,6 +19,8 @@ export interface KubeletInit {
   readonly logFolder: string;
   readonly baseEnv: Readonly<Record<string, string>>;
   readonly services: () => readonly Service[];
+  /** Undefined where nobody would know the tokens: a lab without control plane. */
+  readonly tokens: PodTokens | undefined;
 }
 
 interface Running {

@@ -8,7 +8,8 @@ import type { Fields } from "../cluster/fields.ts";
 import { isOver, type Pod } from "../cluster/pod.ts";
 import type { Service } from "../cluster/service.ts";
 import type { Machine, PodPlace, Sandbox } from "../network/machine.ts";
-import { containerEnv } from "./container-env.ts";
+import type { PodTokens } from "../supervise/join-tokens.ts";
+import { containerEnv, TOKEN_FILE_VARIABLE } from "./container-env.ts";
 import { ContainerRunner } from "./container-runner.ts";
 import { type PodReport, phaseOf, podStatusPatch } from "./pod-status.ts";
 
@@ -25,6 +26,7 @@ export interface PodRunnerInit {
   /** Services of the pod's namespace as of now. */
   readonly services: () => readonly Service[];
   readonly report: (patch: Fields) => void;
+  readonly tokens: PodTokens | undefined;
 }
 
 const SANDBOX_BACKOFF = { baseMs: 200, capMs: 5_000, jitter: 0.1 } as const;
@@ -44,6 +46,7 @@ export class PodRunner {
   #wake: () => void = () => {};
   #setUp: Promise<void> = Promise.resolve();
   #released: Promise<void> | undefined;
+  #tokenFile: string | undefined;
 
   constructor(init: PodRunnerInit) {
     this.#init = init;
@@ -82,6 +85,8 @@ export class PodRunner {
   /** Never rejects: what goes wrong is tried again and told in the status. */
   async run(): Promise<void> {
     this.#reportNow();
+    // Early, so that the control plane knows it before the pod's program shows it.
+    if (this.#init.pod.projectsToken) this.#tokenFile = this.#init.tokens?.issueToPod(this.#init.pod);
     this.#setUp = this.#makeSandbox();
     await this.#setUp;
     await this.#runInitContainers();
@@ -165,12 +170,13 @@ export class PodRunner {
 
   #envOf(entries: Container["env"]): Record<string, string> {
     const { pod, place, baseEnv, services } = this.#init;
-    const base = { ...baseEnv, ...this.#sandbox?.env() };
+    const token = this.#tokenFile === undefined ? {} : { [TOKEN_FILE_VARIABLE]: this.#tokenFile };
+    const base = { ...baseEnv, ...this.#sandbox?.env(), ...token };
     return containerEnv(entries, {
       pod,
       podIps: place.ips,
       hostIp: place.node.ips[0] ?? "",
-      services: services(),
+      services: pod.serviceLinks ? services() : [],
       base,
     });
   }
@@ -191,9 +197,11 @@ export class PodRunner {
   }
 
   #release(): Promise<void> {
-    this.#released ??= (this.#sandbox?.destroy() ?? Promise.resolve()).catch((error: unknown) =>
-      this.#init.log.warn("a pod's network could not be removed", { pod: this.#name(), error: String(error) }),
-    );
+    this.#released ??= (this.#sandbox?.destroy() ?? Promise.resolve())
+      .catch((error: unknown) =>
+        this.#init.log.warn("a pod's network could not be removed", { pod: this.#name(), error: String(error) }),
+      )
+      .finally(() => this.#init.tokens?.revokeFromPod(this.#init.pod.uid));
     return this.#released;
   }
 

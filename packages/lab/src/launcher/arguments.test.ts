@@ -17,6 +17,8 @@ describe("parseUpArguments", () => {
       "A=b=c",
       "--control-plane-env",
       "B=",
+      "--waypoint-env",
+      "C=1",
     ];
     expect(parseUpArguments(args, 0)).toEqual({
       name: "a",
@@ -26,6 +28,7 @@ describe("parseUpArguments", () => {
       mesh: false,
       ztunnelEnv: { A: "b=c" },
       controlPlaneEnv: { B: "" },
+      waypointEnv: { C: "1" },
     });
   });
 

@@ -11,6 +11,7 @@ export interface UpArguments {
   readonly mesh: boolean;
   readonly ztunnelEnv: Readonly<Record<string, string>>;
   readonly controlPlaneEnv: Readonly<Record<string, string>>;
+  readonly waypointEnv: Readonly<Record<string, string>>;
 }
 
 const NAME = /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/;
@@ -34,6 +35,7 @@ export function parseUpArguments(args: readonly string[], uid: number): UpArgume
       "no-mesh": { type: "boolean", default: false },
       "ztunnel-env": { type: "string", multiple: true, default: [] },
       "control-plane-env": { type: "string", multiple: true, default: [] },
+      "waypoint-env": { type: "string", multiple: true, default: [] },
     },
   });
   for (const token of tokens) {
@@ -50,6 +52,7 @@ export function parseUpArguments(args: readonly string[], uid: number): UpArgume
     mistakes.push(`--state: expected at most 80 letters, digits and any of /._@+-, got "${stateDir}"`);
   const ztunnelEnv = pairs(values["ztunnel-env"], mistakes);
   const controlPlaneEnv = pairs(values["control-plane-env"], mistakes);
+  const waypointEnv = pairs(values["waypoint-env"], mistakes);
   if (mistakes.length > 0) throw new MeshError(ErrorCode.CONFIG_INVALID, mistakes.join("; "));
   return {
     name,
@@ -59,10 +62,11 @@ export function parseUpArguments(args: readonly string[], uid: number): UpArgume
     mesh: values["no-mesh"] !== true,
     ztunnelEnv,
     controlPlaneEnv,
+    waypointEnv,
   };
 }
 
-const VALUED = new Set(["name", "state", "objects", "ztunnel-env", "control-plane-env"]);
+const VALUED = new Set(["name", "state", "objects", "ztunnel-env", "control-plane-env", "waypoint-env"]);
 const KNOWN = new Set([...VALUED, "foreground", "no-mesh"]);
 
 const texts = (value: unknown): readonly string[] => (Array.isArray(value) ? value.map(String) : []);

@@ -20,6 +20,8 @@ export function applyOver(stored: KubeObject, before: KubeObject | undefined, ne
   const annotations = mergeMap(metadata.annotations, before?.metadata.annotations, next.metadata.annotations);
   const { labels: _labels, annotations: _annotations, ...rest } = next.metadata;
   const merged: ObjectMeta = {
+    // Who made it stays so when a user's text says nothing about that.
+    ...pick(metadata, ["ownerReferences"]),
     ...rest,
     ...pick(metadata, ["uid", "creationTimestamp", "generation", "deletionTimestamp"]),
     ...(labels ? { labels } : {}),

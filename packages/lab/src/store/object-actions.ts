@@ -106,6 +106,11 @@ export class ObjectActions {
     this.#store.put(admitted(object, randomUUID(), this.#clock.now()));
   }
 
+  /** Brings an object of a controller's making to this, with what others added; does nothing when it is so already. */
+  ensure(object: KubeObject): void {
+    this.#applyOne(object);
+  }
+
   /** Pods that could not be created while their predecessor was still there. */
   createSuccessors(): void {
     for (const [key, object] of this.#successors) {

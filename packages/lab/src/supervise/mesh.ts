@@ -1,14 +1,14 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
-import { programPath } from "@ambit/shared/lab-client";
 import type { Logger } from "@ambit/shared/log";
 import { ipOf, Port } from "@ambit/shared/net";
 import type { Clock, Random } from "@ambit/shared/time";
 import { CLUSTER_DOMAIN, type LabSettings } from "../daemon/settings.ts";
 import type { Machine, NodePlace } from "../network/machine.ts";
-import { JoinTokens } from "./join-tokens.ts";
+import { JoinTokens, type PodTokens } from "./join-tokens.ts";
 import { Program } from "./program.ts";
+import { ALLOCATOR, programArgv } from "./program-argv.ts";
 
 export interface MeshInit {
   readonly settings: LabSettings;
@@ -24,14 +24,6 @@ export interface MeshInit {
 const CONTROL_PLANE_ADMIN_PORT = 15014;
 const WAIT_FOR_ROOT_MS = 20;
 const STOP_GRACE_MS = 1_000;
-/**
- * glibc makes an arena a thread, each with its own memory it does not give back (10 MB of an idle ztunnel), and returns
- * what was freed at the top of the heap so eagerly that a busy one takes it again at once. As in the DaemonSet.
- */
-const ALLOCATOR = { MALLOC_ARENA_MAX: "1", MALLOC_TRIM_THRESHOLD_: String(64 * 1024 * 1024) };
-/** Types are stripped outside the programs: the stripper alone would take a third of their memory. */
-const STRIPPED = [`--import=${programPath("scripts/stripped-types/register.mjs")}`];
-
 /** The programs of the mesh: one control plane, a ztunnel a node. */
 export class Mesh {
   readonly #init: MeshInit;
@@ -44,6 +36,16 @@ export class Mesh {
     this.#init = init;
     this.#tokens = new JoinTokens(join(init.settings.stateDir, "tokens"));
     mkdirSync(this.#controlPlaneState, { recursive: true, mode: 0o700 });
+  }
+
+  /** For pods that prove who they are to the control plane. */
+  get podTokens(): PodTokens {
+    return this.#tokens;
+  }
+
+  /** Where the control plane writes its root certificate; not there before it has started for the first time. */
+  get rootCertificate(): string {
+    return join(this.#controlPlaneState, "root-cert.pem");
   }
 
   get controlPlane(): Program | undefined {
@@ -97,8 +99,8 @@ export class Mesh {
         AMBIT_OBJECTS: `folder:${this.#init.objectsFolder}`,
         XDS_ADDRESS: address,
         CA_ADDRESS: address,
-        XDS_ROOT_CA: this.#rootCertificate,
-        CA_ROOT_CA: this.#rootCertificate,
+        XDS_ROOT_CA: this.rootCertificate,
+        CA_ROOT_CA: this.rootCertificate,
         AUTH_TOKEN: this.#tokens.issue(node.name),
         CLUSTER_DOMAIN,
         ...machine.ztunnelEnv(node),
@@ -126,14 +128,10 @@ export class Mesh {
     return join(this.#init.settings.stateDir, "control-plane");
   }
 
-  get #rootCertificate(): string {
-    return join(this.#controlPlaneState, "root-cert.pem");
-  }
-
   /** Without the root a ztunnel could only fail and be started again. */
   #whenRootExists(start: () => void): void {
     if (this.#stopped) return;
-    if (existsSync(this.#rootCertificate)) start();
+    if (existsSync(this.rootCertificate)) start();
     else this.#init.clock.after(WAIT_FOR_ROOT_MS, () => this.#whenRootExists(start));
   }
 
@@ -153,7 +151,7 @@ export class Mesh {
     const { node, host, port, path } = spec.readyAt;
     return new Program({
       name: spec.name,
-      argv: [...spec.prefix, process.execPath, ...process.execArgv, ...STRIPPED, programPath(spec.entry)],
+      argv: [...spec.prefix, ...programArgv(spec.entry)],
       env: { ...inherited(), ...spec.env },
       logFile: join(logFolder, `${spec.name.replace("/", "-")}.log`),
       dialReadiness: () => dial(machine, node, host, port),

@@ -9,6 +9,8 @@ export interface LabStart {
   /** `NAME=VALUE` passed to every ztunnel, or to the control plane. */
   readonly ztunnelEnv?: readonly string[];
   readonly controlPlaneEnv?: readonly string[];
+  /** The same for every waypoint pod. */
+  readonly waypointEnv?: readonly string[];
 }
 
 /** Starts the lab's daemon in the background and returns once it answers. Throws MeshError LAB_*. */
@@ -18,6 +20,7 @@ export async function startLab(start: LabStart): Promise<void> {
   const settings = [
     ...(start.ztunnelEnv ?? []).flatMap((pair) => ["--ztunnel-env", pair]),
     ...(start.controlPlaneEnv ?? []).flatMap((pair) => ["--control-plane-env", pair]),
+    ...(start.waypointEnv ?? []).flatMap((pair) => ["--waypoint-env", pair]),
   ];
   const answer = await runLabProgram(["up", "--name", start.name, "--state", lab.stateDir, ...files, ...settings]);
   if (!answer.ok)
