@@ -96,6 +96,8 @@ export type HashPolicy = { readonly terminal: boolean } & (
       readonly name: string /** undefined: none is set. */;
       readonly ttlSeconds: number | undefined;
       readonly path: string;
+      /** Further attributes of a cookie that is set; a value of "" means that the name stands alone. */
+      readonly attributes?: readonly { readonly name: string; readonly value: string }[];
     }
   | { readonly kind: "source-ip" }
   | { readonly kind: "query"; readonly name: string }
@@ -135,7 +137,14 @@ export interface HeaderOperations {
 }
 
 /** Literal text and commands in turn. */
-export type HeaderFormat = readonly (string | { readonly command: string; readonly argument: string | undefined })[];
+export type HeaderFormat = readonly (string | HeaderCommand)[];
+
+export interface HeaderCommand {
+  readonly command: string;
+  readonly argument: string | undefined;
+  /** So many characters of the result at most. */
+  readonly limit?: number;
+}
 
 /** Spec: Fetch standard, CORS protocol. */
 export interface CorsPolicy {
