@@ -24,6 +24,8 @@ export interface H2Options {
   /** Preface and first SETTINGS must arrive within this long. */
   readonly prefaceTimeoutMs: number;
   readonly flood: FloodLimits;
+  /** Server: extended CONNECT (`:protocol`) is announced and accepted. RFC 8441. Off unless true. */
+  readonly enablesConnectProtocol?: boolean;
   /** For tests; the system's clock otherwise. */
   readonly clock?: Clock;
 }
@@ -45,6 +47,8 @@ export interface FloodLimits {
 export interface H2StreamHandlers {
   /** Response headers (client) or trailers. */
   onHeaders(headers: HeaderList, endStream: boolean): void;
+  /** Client: a 1xx response head; without this handler they are only counted. */
+  onInformational?(headers: HeaderList): void;
   /** A view of the read buffer, valid only during the call. Credit is returned only by `consume`. */
   onData(chunk: Buffer): void;
   /** The peer ended its direction. */
@@ -70,6 +74,11 @@ export interface H2Stream {
   end(): void;
   /** RST_STREAM with an HTTP/2 error code (0..13); anything queued is dropped. */
   reset(code: number): void;
+  /**
+   * Once END_STREAM has gone out behind everything queued, a peer that has not ended its direction gets RST_STREAM with
+   * `code`: a response that is complete before its request. Spec: RFC 9113 section 8.1 (NO_ERROR).
+   */
+  resetAfterEnd(code: number): void;
   /** Returns flow-control credit for bytes the owner has passed on. */
   consume(bytes: number): void;
   readonly queuedBytes: number;
@@ -97,6 +106,10 @@ export interface H2Session {
   /** False once GOAWAY was sent or received, or the transport ended. */
   readonly acceptsStreams: boolean;
   readonly remoteStreamsSeen: number;
+  /** The peer's first SETTINGS came. */
+  readonly settingsSeen: boolean;
+  /** The peer takes extended CONNECT. RFC 8441 section 3. */
+  readonly peerTakesConnectProtocol: boolean;
   /** Graceful: GOAWAY(2^31-1), PING round trip, final GOAWAY; streams run to their end, then the transport is ended. */
   shutdown(): void;
   /** At once: every stream closes with `error`, GOAWAY with a fitting code is attempted, the transport is destroyed. */

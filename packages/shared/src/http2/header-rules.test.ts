@@ -14,6 +14,30 @@ const get: HeaderList = [
   [":authority", "a"],
 ];
 
+const webSocket: HeaderList = [
+  [":method", "CONNECT"],
+  [":protocol", "websocket"],
+  [":scheme", "http"],
+  [":path", "/chat"],
+  [":authority", "a"],
+];
+
+describe("extended CONNECT", () => {
+  it("is a request with a path where it was announced, and nothing elsewhere", () => {
+    expect(checkRequest(webSocket, true).ok).toBe(true);
+    expect(checkRequest(webSocket).ok).toBe(false);
+  });
+
+  it.each<[string, HeaderList]>([
+    [":protocol with GET", [...get, [":protocol", "websocket"]]],
+    ["no :path", webSocket.filter(([name]) => name !== ":path")],
+    ["a :protocol that is no token", webSocket.map(([name, value]) => [name, name === ":protocol" ? "a b" : value])],
+    ["a plain CONNECT with a path", webSocket.filter(([name]) => name !== ":protocol")],
+  ])("refuses %s", (_, headers) => {
+    expect(checkRequest(headers, true).ok).toBe(false);
+  });
+});
+
 describe("request headers", () => {
   it.each<[string, HeaderList]>([
     ["a CONNECT", connect],

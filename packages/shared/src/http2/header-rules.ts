@@ -2,6 +2,7 @@ import { err, ok, type Result } from "../errors/index.ts";
 import type { HeaderList } from "./api.ts";
 
 const NAME = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const BAD_VALUE = /[\0\r\n]|^[\t ]|[\t ]$/;
 const LATIN1_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 /** Fields that speak of one HTTP/1 connection. RFC 9113 section 8.2.2. */
@@ -13,23 +14,32 @@ const CONNECTION_FIELDS: ReadonlySet<string> = new Set([
   "upgrade",
 ]);
 const REQUEST_PSEUDO: ReadonlySet<string> = new Set([":method", ":scheme", ":authority", ":path"]);
+const EXTENDED_PSEUDO: ReadonlySet<string> = new Set([...REQUEST_PSEUDO, ":protocol"]);
 const RESPONSE_PSEUDO: ReadonlySet<string> = new Set([":status"]);
 const NO_PSEUDO: ReadonlySet<string> = new Set();
 
 type Pseudo = ReadonlyMap<string, string>;
 
-/** Is this a well-formed request? Errors say what is wrong. Spec: RFC 9113 sections 8.2, 8.3.1 and 8.5. */
-export function checkRequest(headers: HeaderList): Result<void> {
-  const fields = checkFields(headers, REQUEST_PSEUDO);
+/**
+ * Is this a well-formed request? Errors say what is wrong. Spec: RFC 9113 sections 8.2, 8.3.1 and 8.5.
+ * @param extended `:protocol` may turn CONNECT into an ordinary request with a path. Spec: RFC 8441 section 4
+ */
+export function checkRequest(headers: HeaderList, extended = false): Result<void> {
+  const fields = checkFields(headers, extended ? EXTENDED_PSEUDO : REQUEST_PSEUDO);
   if (!fields.ok) return fields;
   const pseudo = fields.value;
   const method = pseudo.get(":method") ?? "";
-  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(method)) return err("no usable :method");
-  if (method === "CONNECT") {
-    if (pseudo.has(":scheme") || pseudo.has(":path")) return err("CONNECT with :scheme or :path");
-    return pseudo.get(":authority") ? ok(undefined) : err("CONNECT without :authority");
-  }
+  if (!TOKEN.test(method)) return err("no usable :method");
+  const protocol = pseudo.get(":protocol");
+  if (protocol === undefined) {
+    if (method === "CONNECT") return checkConnect(pseudo);
+  } else if (method !== "CONNECT" || !TOKEN.test(protocol)) return err("unusable :protocol, or not with CONNECT");
   return pseudo.get(":scheme") && pseudo.get(":path") ? ok(undefined) : err("no :scheme or :path");
+}
+
+function checkConnect(pseudo: Pseudo): Result<void> {
+  if (pseudo.has(":scheme") || pseudo.has(":path")) return err("CONNECT with :scheme or :path");
+  return pseudo.get(":authority") ? ok(undefined) : err("CONNECT without :authority");
 }
 
 /** The status of a well-formed response head, 100..599. Spec: RFC 9113 section 8.3.2; 101 does not exist (8.6). */

@@ -105,12 +105,13 @@ describe("SETTINGS of the peer", () => {
         [5, 20_000],
         [99, 7],
         [1, 0],
+        [8, 1],
       ],
       "server",
     );
     expect(applied).toEqual({
       ok: true,
-      value: { maxConcurrentStreams: 20, initialWindowBytes: 100, maxFrameBytes: 20_000 },
+      value: { maxConcurrentStreams: 20, initialWindowBytes: 100, maxFrameBytes: 20_000, takesConnectProtocol: true },
     });
   });
 
@@ -119,6 +120,7 @@ describe("SETTINGS of the peer", () => {
     ["ENABLE_PUSH of 2", [2, 2], "client", 1],
     ["a window above 2^31-1", [4, 2 ** 31], "client", 3],
     ["a frame size below 16384", [5, 16_383], "client", 1],
+    ["ENABLE_CONNECT_PROTOCOL of 2", [8, 2], "server", 1],
     ["a frame size above 2^24-1", [5, 2 ** 24], "client", 1],
   ] as const)("are refused with %s", (_, setting, peer, code) => {
     const applied = applySettings(initialPeerSettings, [setting], peer);

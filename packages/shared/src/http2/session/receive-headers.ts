@@ -115,7 +115,7 @@ export class HeaderReceiver {
       if (!core.flood.controlFrame()) core.fail(H2Code.ENHANCE_YOUR_CALM, "too many streams beyond the limit");
       return;
     }
-    const checked = headers === undefined ? undefined : checkRequest(headers);
+    const checked = headers === undefined ? undefined : checkRequest(headers, core.options.enablesConnectProtocol);
     if (headers === undefined || checked?.ok !== true) {
       core.life.refuse(id, headers === undefined ? H2Code.ENHANCE_YOUR_CALM : H2Code.PROTOCOL_ERROR);
       if (!core.flood.reset()) core.fail(H2Code.ENHANCE_YOUR_CALM, "too many malformed requests");
@@ -162,7 +162,6 @@ export class HeaderReceiver {
     this.#deliver(stream, headers, true);
   }
 
-  /** Informational responses (1xx) are of no use to a tunnel and stay here. */
   #onResponse(stream: Stream, headers: HeaderList, endStream: boolean): void {
     const status = checkResponse(headers);
     if (!status.ok) {
@@ -170,12 +169,28 @@ export class HeaderReceiver {
       return;
     }
     if (status.value < 200) {
-      if (endStream) this.#malformed(stream, H2Code.PROTOCOL_ERROR, "informational response with END_STREAM");
-      else if (!this.#core.flood.controlFrame()) this.#core.fail(H2Code.ENHANCE_YOUR_CALM, "too many 1xx responses");
+      this.#onInformational(stream, headers, endStream);
       return;
     }
     stream.answered = true;
     this.#deliver(stream, headers, endStream);
+  }
+
+  /** Many may come, but each costs its sender a share of the control frames. */
+  #onInformational(stream: Stream, headers: HeaderList, endStream: boolean): void {
+    if (endStream) {
+      this.#malformed(stream, H2Code.PROTOCOL_ERROR, "informational response with END_STREAM");
+      return;
+    }
+    if (!this.#core.flood.controlFrame()) {
+      this.#core.fail(H2Code.ENHANCE_YOUR_CALM, "too many 1xx responses");
+      return;
+    }
+    try {
+      stream.handlers?.onInformational?.(headers);
+    } catch (thrown) {
+      this.#core.life.resetForThrow(stream, thrown);
+    }
   }
 
   #deliver(stream: Stream, headers: HeaderList, endStream: boolean): void {

@@ -206,6 +206,7 @@ export class Sender {
   #ended(stream: Stream): void {
     stream.localEnded = true;
     this.#life.closeIfDone(stream);
+    if (stream.codeAfterEnd !== undefined && !stream.closed) this.#life.resetByOwner(stream, stream.codeAfterEnd);
   }
 
   #tellDrained(stream: Stream): void {

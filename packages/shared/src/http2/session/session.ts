@@ -114,6 +114,14 @@ class Session implements H2Session, SessionCore {
     return this.table.remoteSeen;
   }
 
+  get settingsSeen(): boolean {
+    return this.#settings.seen;
+  }
+
+  get peerTakesConnectProtocol(): boolean {
+    return this.sender.peer.takesConnectProtocol;
+  }
+
   request(headers: HeaderList, endStream: boolean, handlers: H2StreamHandlers): H2Stream {
     const possible = this.role === "client" && this.acceptsStreams && this.table.size < this.streamLimit;
     if (!possible) {

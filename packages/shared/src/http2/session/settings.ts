@@ -17,12 +17,14 @@ export interface PeerSettings {
   readonly maxConcurrentStreams: number;
   readonly initialWindowBytes: number;
   readonly maxFrameBytes: number;
+  readonly takesConnectProtocol: boolean;
 }
 
 export const initialPeerSettings: PeerSettings = {
   maxConcurrentStreams: Number.POSITIVE_INFINITY,
   initialWindowBytes: DEFAULT_WINDOW_BYTES,
   maxFrameBytes: MIN_MAX_FRAME_BYTES,
+  takesConnectProtocol: false,
 };
 
 /**
@@ -38,24 +40,40 @@ export function applySettings(
 ): Result<PeerSettings, Fault> {
   let next = current;
   for (const [id, value] of values) {
-    if (id === SettingId.ENABLE_PUSH && value > (peer === "client" ? 1 : 0)) {
-      return fault(H2Code.PROTOCOL_ERROR, `SETTINGS_ENABLE_PUSH of ${value} from a ${peer}`);
-    }
-    if (id === SettingId.INITIAL_WINDOW_SIZE && value > MAX_WINDOW_BYTES) {
-      return fault(H2Code.FLOW_CONTROL_ERROR, `SETTINGS_INITIAL_WINDOW_SIZE of ${value}`);
-    }
-    if (id === SettingId.MAX_FRAME_SIZE && (value < MIN_MAX_FRAME_BYTES || value > MAX_MAX_FRAME_BYTES)) {
-      return fault(H2Code.PROTOCOL_ERROR, `SETTINGS_MAX_FRAME_SIZE of ${value}`);
-    }
+    const problem = settingFault(next, id, value, peer);
+    if (problem !== undefined) return problem;
     next = withSetting(next, id, value);
   }
   return ok(next);
+}
+
+function settingFault(
+  current: PeerSettings,
+  id: number,
+  value: number,
+  peer: "client" | "server",
+): ReturnType<typeof fault> | undefined {
+  if (id === SettingId.ENABLE_PUSH && value > (peer === "client" ? 1 : 0)) {
+    return fault(H2Code.PROTOCOL_ERROR, `SETTINGS_ENABLE_PUSH of ${value} from a ${peer}`);
+  }
+  if (id === SettingId.INITIAL_WINDOW_SIZE && value > MAX_WINDOW_BYTES) {
+    return fault(H2Code.FLOW_CONTROL_ERROR, `SETTINGS_INITIAL_WINDOW_SIZE of ${value}`);
+  }
+  if (id === SettingId.MAX_FRAME_SIZE && (value < MIN_MAX_FRAME_BYTES || value > MAX_MAX_FRAME_BYTES)) {
+    return fault(H2Code.PROTOCOL_ERROR, `SETTINGS_MAX_FRAME_SIZE of ${value}`);
+  }
+  // Once offered it may not be withdrawn. RFC 8441 section 3.
+  if (id === SettingId.ENABLE_CONNECT_PROTOCOL && (value > 1 || (value === 0 && current.takesConnectProtocol))) {
+    return fault(H2Code.PROTOCOL_ERROR, `SETTINGS_ENABLE_CONNECT_PROTOCOL of ${value}`);
+  }
+  return undefined;
 }
 
 function withSetting(settings: PeerSettings, id: number, value: number): PeerSettings {
   if (id === SettingId.MAX_CONCURRENT_STREAMS) return { ...settings, maxConcurrentStreams: value };
   if (id === SettingId.INITIAL_WINDOW_SIZE) return { ...settings, initialWindowBytes: value };
   if (id === SettingId.MAX_FRAME_SIZE) return { ...settings, maxFrameBytes: value };
+  if (id === SettingId.ENABLE_CONNECT_PROTOCOL) return { ...settings, takesConnectProtocol: value === 1 };
   return settings;
 }
 
@@ -66,6 +84,7 @@ export function ownSettings(role: "client" | "server", options: H2Options): read
     [SettingId.MAX_FRAME_SIZE, options.maxFrameBytes],
     [SettingId.MAX_HEADER_LIST_SIZE, options.maxHeaderListBytes],
   ];
+  if (role === "server" && options.enablesConnectProtocol) both.push([SettingId.ENABLE_CONNECT_PROTOCOL, 1]);
   return role === "client"
     ? [[SettingId.ENABLE_PUSH, 0], ...both]
     : [[SettingId.MAX_CONCURRENT_STREAMS, options.maxConcurrentStreams], ...both];

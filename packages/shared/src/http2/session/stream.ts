@@ -36,6 +36,8 @@ export class Stream implements H2Stream {
   headersSent = false;
   /** The owner was told to wait for `onDrain`. */
   wantsDrain = false;
+  /** RST_STREAM code to follow END_STREAM when the peer has not ended its direction by then. */
+  codeAfterEnd: number | undefined;
   /** In the sender's turn order. */
   scheduled = false;
   /** Content given to the owner and not yet consumed. */
@@ -66,6 +68,11 @@ export class Stream implements H2Stream {
 
   reset(code: number): void {
     this.#host.life.resetByOwner(this, code);
+  }
+
+  resetAfterEnd(code: number): void {
+    if (this.localEnded) this.reset(code);
+    else this.codeAfterEnd = code;
   }
 
   consume(bytes: number): void {
