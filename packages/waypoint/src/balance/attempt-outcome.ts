@@ -1,0 +1,32 @@
+/** How an attempt at an endpoint ended, told to the balancer once its answer's head is there, or will not come. */
+import type { AttemptResult } from "./outlier-detection.ts";
+
+export interface AttemptOutcome {
+  readonly kind: AttemptResult;
+  /** HTTP status of the answer; undefined when none came. */
+  readonly status?: number;
+  /** From the attempt's start to the first byte of the answer's head; undefined when none came. */
+  readonly firstByteMs?: number;
+  /** What the endpoint asked for with Retry-After or the like: it is shunned for as long. */
+  readonly retryAfterMs?: number;
+}
+
+/** Spec: gRPC's statuses as HTTP statuses, by index. Parity: Envoy. */
+const HTTP_STATUS_OF_GRPC = [200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401];
+
+/** HTTP status that says the same as a gRPC status; one that does not exist counts as 500. */
+export function httpStatusOfGrpc(grpcStatus: number): number {
+  return HTTP_STATUS_OF_GRPC[grpcStatus] ?? 500;
+}
+
+/** The kind of an answer; `grpcStatus` when its head carries one. */
+export function resultOfAnswer(status: number, grpcStatus?: number): AttemptResult {
+  const effective = grpcStatus === undefined || status !== 200 ? status : httpStatusOfGrpc(grpcStatus);
+  if (effective >= 502 && effective <= 504) return "gateway-error";
+  return effective >= 500 ? "server-error" : "success";
+}
+
+/** Whether the endpoint did not do what was asked: what latency alone would reward. 429 says that it is overloaded. */
+export function isFailure(outcome: AttemptOutcome): boolean {
+  return (outcome.kind !== "success" && outcome.kind !== "cancelled") || outcome.status === 429;
+}
