@@ -6,6 +6,7 @@
 import type { ErrorCode } from "@ambit/shared/errors";
 import type { HeaderList } from "@ambit/shared/http2";
 import type { IpAddress } from "@ambit/shared/net";
+import type { StringMatcher } from "../route/matcher.ts";
 
 /** In the order they are asked: CUSTOM, then (after the token was verified) AUDIT, DENY, ALLOW. */
 export interface HttpAuthorization {
@@ -31,6 +32,18 @@ export interface RbacPolicy {
   readonly name: string;
   /** Whether operation and source match. `attributes` that a matcher needs and the request lacks do not match. */
   matches(attributes: PolicyAttributes): boolean;
+  /** Each is a condition of its own that a request must meet for the policy to match; for the index only. */
+  readonly necessary?: readonly IndexKeys[];
+}
+
+/** At least one key must fit. None: never matches. */
+export type IndexKeys = readonly IndexKey[];
+
+/** A cheap necessary condition on one property of a request. `text` is ASCII in lower case. */
+export interface IndexKey {
+  readonly dimension: "principal" | "account" | "namespace" | "path" | "authority" | "method" | "port";
+  readonly kind: "exact" | "prefix" | "suffix";
+  readonly text: string;
 }
 
 /** What policies look at: the same normal form the router saw. HTTP fields are absent on TCP. */
@@ -74,41 +87,67 @@ export interface ExternalAuthorizer {
         readonly kind: "http";
         readonly cluster: string;
         readonly pathPrefix: string;
-        /** Request headers sent along, lower case; undefined = Envoy's default list. */
-        readonly allowedHeaders: readonly string[] | undefined;
         readonly headersToAdd: HeaderList;
-        readonly upstreamHeaders: readonly string[];
-        readonly clientHeaders: readonly string[];
-        readonly clientHeadersOnSuccess: readonly string[];
+        /** Headers of its answer that replace the request's, or are added to them. */
+        readonly upstreamHeaders: readonly StringMatcher[];
+        readonly upstreamHeadersToAppend: readonly StringMatcher[];
+        /** Headers of its refusal that the client sees; empty = all. */
+        readonly clientHeaders: readonly StringMatcher[];
+        readonly clientHeadersOnSuccess: readonly StringMatcher[];
       };
+  /** Names of request headers sent along, lower case; undefined = all (gRPC), or a short list (HTTP). */
+  readonly allowedHeaders: readonly StringMatcher[] | undefined;
+  readonly disallowedHeaders: readonly StringMatcher[];
   readonly timeoutMs: number;
   readonly failsOpen: boolean;
   readonly statusOnError: number;
   /** 0 = the body is not sent. */
   readonly maximumBodyBytes: number;
   readonly allowsPartialBody: boolean;
+  /** As bytes instead of as text. */
+  readonly packsBodyAsBytes: boolean;
+  readonly includesPeerCertificate: boolean;
 }
 
 /** The answer: a permit or a refusal with its reason and the policy's name. */
-export type HttpVerdict =
-  | {
+export type HttpVerdict = Verdict<RequestPermit>;
+export type TcpVerdict = Verdict<ConnectionPermit>;
+
+type Verdict<Permit> =
+  | (VerdictNotes & {
       readonly kind: "permit";
-      readonly permit: RequestPermit;
+      readonly permit: Permit;
+      /** The ALLOW policy that said yes; undefined when there is none to ask. `NS/NAME`. */
       readonly policy: string | undefined;
-      readonly dryRun: readonly string[];
-    }
-  | {
+    })
+  | (VerdictNotes & {
       readonly kind: "refuse";
       readonly code: typeof ErrorCode.POLICY_DENIED | typeof ErrorCode.POLICY_NOT_ALLOWED;
-      /** The policy that said no; undefined when none of the ALLOW policies said yes. */
+      /** The policy that said no; undefined when none of the ALLOW policies said yes. `NS/NAME`. */
       readonly policy: string | undefined;
       readonly message: string;
-      readonly dryRun: readonly string[];
-    };
+    });
+
+interface VerdictNotes {
+  /** What policies in dry run would have done, a sentence each. */
+  readonly dryRun: readonly string[];
+  /** AUDIT policies that matched, `NS/NAME`. */
+  readonly audited: readonly string[];
+}
 
 declare const permitBrand: unique symbol;
 
 /** Proof that a request was authorised; only `policy/` makes one, `forward/` asks for it. */
 export interface RequestPermit {
-  readonly [permitBrand]: true;
+  readonly [permitBrand]: "request";
+}
+
+/** The same for the connection of a TCP chain. */
+export interface ConnectionPermit {
+  readonly [permitBrand]: "connection";
+}
+
+/** Proof that the external authorizers of a chain were asked, or had nothing to say, and none refused. */
+export interface ExternalPermit {
+  readonly [permitBrand]: "external";
 }
