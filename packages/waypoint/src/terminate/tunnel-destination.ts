@@ -1,0 +1,62 @@
+/** What a CONNECT may be for at all, before any chain is looked for. Pure. */
+import { ErrorCode, err, MeshError, ok, type Result } from "@ambit/shared/errors";
+import {
+  type Authority,
+  type Cidr,
+  cidrContains,
+  type IpAddress,
+  isLoopback,
+  LOOP_PORTS,
+  parseCidr,
+  type SocketAddress,
+} from "@ambit/shared/net";
+import type { TunnelDestination } from "../model/route-model.ts";
+
+/**
+ * The destination in its normal form. LOOP_REFUSED for what would come back to this process or reach what only this
+ * machine can see: our own address, loopback, unspecified, multicast and link-local addresses (metadata services of
+ * clouds), and the ports on which proxies listen.
+ *
+ * Parity: ztunnel refuses the same ports. Differs: Envoy's waypoint tries whatever the authority names.
+ */
+export function tunnelDestination(authority: Authority, local: SocketAddress): Result<TunnelDestination, MeshError> {
+  if (authority.kind === "hostname") {
+    const { hostname, port } = authority;
+    if (isLocalName(hostname)) return err(loop(`${hostname} is this machine`));
+    return LOOP_PORTS.has(port) ? err(proxyPort(port)) : ok({ kind: "hostname", hostname, port });
+  }
+  const { ip, port } = authority.address;
+  const reason = ip === local.ip ? "the waypoint itself" : specialUse(ip);
+  if (reason !== undefined) return err(loop(`${ip} is ${reason}`));
+  return LOOP_PORTS.has(port) ? err(proxyPort(port)) : ok({ kind: "address", ip, port });
+}
+
+const cidr = (text: string): Cidr => {
+  const parsed = parseCidr(text);
+  if (!parsed.ok) throw new TypeError(parsed.error);
+  return parsed.value;
+};
+
+const SPECIAL: readonly (readonly [Cidr, string])[] = [
+  [cidr("0.0.0.0/8"), "unspecified"],
+  [cidr("169.254.0.0/16"), "link-local"],
+  [cidr("224.0.0.0/4"), "multicast"],
+  [cidr("255.255.255.255"), "broadcast"],
+  [cidr("::"), "unspecified"],
+  [cidr("fe80::/10"), "link-local"],
+  [cidr("ff00::/8"), "multicast"],
+];
+
+function specialUse(ip: IpAddress): string | undefined {
+  if (isLoopback(ip)) return "a loopback address";
+  return SPECIAL.find(([range]) => cidrContains(range, ip))?.[1];
+}
+
+/** Spec: RFC 6761 section 6.3. */
+const isLocalName = (hostname: string): boolean => hostname === "localhost" || hostname.endsWith(".localhost");
+
+const proxyPort = (port: number): MeshError => loop(`port ${port} is a listener of the proxies`);
+
+function loop(message: string): MeshError {
+  return new MeshError(ErrorCode.LOOP_REFUSED, message, { origin: "downstream" });
+}
