@@ -1,8 +1,10 @@
+import type { HeaderList } from "@ambit/shared/http2";
+
 /** What is told of requests and connections, and how. */
 export interface AccessLogging {
   readonly enabled: boolean;
   readonly format: "text" | "json";
-  /** Envoy format string; undefined = Istio's default. */
+  /** Envoy format string; for "json" the text of a JSON object of them. Undefined = Istio's default. */
   readonly template: string | undefined;
 }
 
@@ -15,6 +17,8 @@ export interface Tracing {
   readonly samplePerMillion: number;
   /** Cluster of the OTLP collector, `outbound|4317||otel...`; undefined: spans are propagated, not exported. */
   readonly collectorCluster: string | undefined;
+  /** Path of OTLP/HTTP, `/v1/traces`; undefined = OTLP/gRPC. */
+  readonly collectorHttpPath?: string | undefined;
   readonly serviceName: string;
   readonly customTags: readonly { readonly name: string; readonly value: string }[];
 }
@@ -76,12 +80,18 @@ export interface RequestRecord {
   /** Policy that refused, when one did. */
   readonly policy: string | undefined;
   readonly dryRun: readonly string[];
+  /** Body bytes. */
   readonly requestBytes: number;
   readonly responseBytes: number;
+  /** Names and values of the heads, in bytes; sizes in metrics are head and body together. */
+  readonly requestHeadBytes: number;
+  readonly responseHeadBytes: number;
   readonly requestMessages: number;
   readonly responseMessages: number;
-  /** 1 without a retry. */
+  /** 1 without a retry; 0 when nothing was tried. */
   readonly attempts: number;
+  /** The attempts themselves, in order; kept for sampled traces only. */
+  readonly attemptRecords: readonly AttemptRecord[];
   readonly upstreamFailure: string | undefined;
   readonly source: PeerInfo;
   readonly destination: PeerInfo;
@@ -98,9 +108,35 @@ export interface RequestRecord {
         readonly spanId: string;
         readonly parentSpanId: string | undefined;
         readonly sampled: boolean;
+        readonly tracestate?: string | undefined;
       }
     | undefined;
   readonly operation: string | undefined;
+  readonly scheme: string;
+  /** As routed and as answered, for access log formats; by reference. */
+  readonly requestHeaders: HeaderList;
+  readonly responseHeaders: HeaderList;
+  readonly responseTrailers: HeaderList;
+  /** Of the tunnel's inside, when TLS passes through; usually undefined. */
+  readonly requestedServerName: string | undefined;
+  /** `ip:port` that the connection to the endpoint came from. */
+  readonly upstreamLocal: string | undefined;
+  readonly upstreamVersion: string | undefined;
+}
+
+/** One try of a request at one endpoint. */
+export interface AttemptRecord {
+  readonly spanId: string;
+  /** After the request's start, ms. */
+  readonly startedMs: number;
+  readonly durationMs: number;
+  readonly cluster: string;
+  readonly upstreamHost: string | undefined;
+  /** 0 when no response came. */
+  readonly status: number;
+  readonly grpcStatus: number | undefined;
+  /** Stable code of what went wrong. */
+  readonly failure: string | undefined;
 }
 
 /** What is known of one end. Unknown text is "". */
@@ -135,4 +171,6 @@ export interface TcpRecord {
   readonly upstreamHost: string | undefined;
   readonly downstreamRemote: string;
   readonly downstreamLocal: string;
+  readonly requestedServerName?: string | undefined;
+  readonly upstreamLocal?: string | undefined;
 }

@@ -1,0 +1,40 @@
+export { type AccessLog, createAccessLog, type LineOutput } from "./access-log.ts";
+export type { LoggedRecord } from "./access-log-commands.ts";
+export { compileAccessLog, DEFAULT_JSON_FORMAT, DEFAULT_TEXT_FORMAT, type FormatLine } from "./access-log-format.ts";
+export {
+  type ClientCertMode,
+  formatClientCert,
+  isReservedHeader,
+  type ProvenPeers,
+  ROUTER_HEADERS,
+  sanitizeCaller,
+  tunnelForwarded,
+} from "./forwarded-identity.ts";
+export { GrpcMessageCounter } from "./grpc-messages.ts";
+export type { TcpFacts } from "./metric-labels.ts";
+export { REQUEST_LABELS, TCP_LABELS } from "./metric-labels.ts";
+export type {
+  AccessLogging,
+  AttemptRecord,
+  PeerInfo,
+  RequestRecord,
+  ResponseFlag,
+  TcpRecord,
+  TelemetryConfig,
+  Tracing,
+} from "./model.ts";
+export { randomSpanId } from "./random-ids.ts";
+export { REQUEST_ID_HEADER, requestIdOf, withRequestId } from "./request-id.ts";
+export { createRequestMetrics, ISTIO_BUCKETS, type RequestMetrics, type TcpMeter } from "./request-metrics.ts";
+export {
+  type AttemptEnd,
+  type AttemptInit,
+  type OpenAttempt,
+  type RecorderInit,
+  RequestRecorder,
+  UNKNOWN_PEER,
+} from "./request-recorder.ts";
+export { flagBits, LONG_FLAGS } from "./response-flags.ts";
+export { type RequestTrace, readTrace, startTrace, TRACE_HEADERS, withTrace } from "./trace-context.ts";
+export { formatTraceparent, parseTraceparent, type TraceParent } from "./traceparent.ts";
+export { createWaypointMetrics, type WaypointMetrics } from "./waypoint-metrics.ts";

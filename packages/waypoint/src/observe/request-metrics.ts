@@ -1,0 +1,187 @@
+/**
+ * Istio's standard metrics as a waypoint reports them. Spec: waypoint-xds 6.1; docs/metrics.md has the list.
+ *
+ * Label sets are bounded: what peers and names can multiply ends in a few overflow series (hardening case 41).
+ */
+import type { Counter, CounterFamily, Histogram, HistogramFamily, MetricsRegistry } from "@ambit/shared/metrics";
+import {
+  boundedGrpcStatus,
+  overflowLabels,
+  REQUEST_LABELS,
+  requestLabels,
+  TCP_LABELS,
+  type TcpFacts,
+  tcpLabels,
+} from "./metric-labels.ts";
+import type { RequestRecord, TcpRecord } from "./model.ts";
+import { flagBits } from "./response-flags.ts";
+import { SeriesTable } from "./series-table.ts";
+
+/** Envoy's default buckets, for milliseconds and bytes alike. */
+export const ISTIO_BUCKETS: readonly number[] = [
+  0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 600_000, 1_800_000,
+  3_600_000,
+];
+
+const DEFAULT_MAX_SERIES = 5_000;
+/** Room in the families for the overflow's own series. */
+const OVERFLOW_ROOM = 1_000;
+const IDLE_SERIES_MS = 3_600_000;
+
+interface RequestSeries {
+  readonly requests: Counter;
+  readonly duration: Histogram;
+  readonly requestBytes: Histogram;
+  readonly responseBytes: Histogram;
+  readonly requestMessages: Counter | undefined;
+  readonly responseMessages: Counter | undefined;
+}
+
+interface TcpSeries {
+  readonly opened: Counter;
+  readonly closed: Counter;
+  readonly sent: Counter;
+  readonly received: Counter;
+}
+
+/** Bytes of one connection that were counted already. */
+export interface TcpMeter {
+  /** Counts what came since the last call; every few seconds for long connections. */
+  flush(record: TcpFacts & Pick<TcpRecord, "bytesFromDownstream" | "bytesFromUpstream">): void;
+  /** The rest of the bytes, and the end with its flags. */
+  close(record: TcpRecord): void;
+}
+
+export interface RequestMetrics {
+  /** Once, at the end of an exchange. */
+  request(record: RequestRecord): void;
+  /** Once, when the destination of a connection is decided. */
+  tcpOpened(facts: TcpFacts): TcpMeter;
+  /** Uses of label sets that found no room. */
+  overflowed(): number;
+  /** Forgets series without traffic for an hour; `nowMs` is the registry's monotonic clock. Call every few minutes. */
+  expire(nowMs: number): void;
+}
+
+/** @param maxSeries  label sets per family */
+export function createRequestMetrics(
+  registry: MetricsRegistry,
+  maxSeries: number = DEFAULT_MAX_SERIES,
+): RequestMetrics {
+  const { requests, families: requestFamilies } = requestTable(registry, maxSeries);
+  const { connections, families: tcpFamilies } = tcpTable(registry, maxSeries);
+  const open = (facts: TcpFacts): TcpSeries =>
+    connections.find(facts, securityBit(facts), () => tcpLabels(facts, true));
+  return {
+    request(record) {
+      const series = requests.find(record, requestKey(record), () => requestLabels(record));
+      series.requests.inc();
+      series.duration.observe(record.durationMs);
+      series.requestBytes.observe(record.requestHeadBytes + record.requestBytes);
+      series.responseBytes.observe(record.responseHeadBytes + record.responseBytes);
+      series.requestMessages?.inc(record.requestMessages);
+      series.responseMessages?.inc(record.responseMessages);
+    },
+    tcpOpened(facts) {
+      open(facts).opened.inc();
+      return createTcpMeter(open, (record) =>
+        connections.find(record, tcpEndKey(record), () => tcpLabels(record, false)).closed.inc(),
+      );
+    },
+    overflowed: () => requests.overflowed + connections.overflowed,
+    expire(nowMs) {
+      requests.expire(nowMs, IDLE_SERIES_MS);
+      connections.expire(nowMs, IDLE_SERIES_MS);
+      // Whatever is alive was touched just now.
+      for (const family of [...requestFamilies, ...tcpFamilies]) family.expire(nowMs);
+    },
+  };
+}
+
+function createTcpMeter(open: (facts: TcpFacts) => TcpSeries, closed: (record: TcpRecord) => void): TcpMeter {
+  let received = 0;
+  let sent = 0;
+  let over = false;
+  const flush: TcpMeter["flush"] = (record) => {
+    const series = open(record);
+    // Parity: Istio's received = client to server, for every reporter.
+    series.received.inc(record.bytesFromDownstream - received);
+    series.sent.inc(record.bytesFromUpstream - sent);
+    received = record.bytesFromDownstream;
+    sent = record.bytesFromUpstream;
+  };
+  return {
+    flush: (record) => {
+      if (!over) flush(record);
+    },
+    close(record) {
+      if (over) return;
+      over = true;
+      flush(record);
+      closed(record);
+    },
+  };
+}
+
+function requestTable(registry: MetricsRegistry, maxSeries: number) {
+  const labelNames = REQUEST_LABELS;
+  const describe = (name: string, help: string) => ({ name, help, labelNames, maxSeries: maxSeries + OVERFLOW_ROOM });
+  const counter = (name: string, help: string): CounterFamily => registry.counter(describe(name, help));
+  const histogram = (name: string, help: string): HistogramFamily =>
+    registry.histogram({ ...describe(name, help), buckets: ISTIO_BUCKETS });
+  const total = counter("istio_requests", "Requests");
+  const duration = histogram("istio_request_duration_milliseconds", "From a request's head to the end of its response");
+  const requestBytes = histogram("istio_request_bytes", "Head and body of requests");
+  const responseBytes = histogram("istio_response_bytes", "Head and body of responses");
+  const requestMessages = counter("istio_request_messages", "gRPC messages from clients");
+  const responseMessages = counter("istio_response_messages", "gRPC messages from servers");
+  const families = [total, duration, requestBytes, responseBytes, requestMessages, responseMessages];
+  const create = (values: readonly string[]): RequestSeries => {
+    const isGrpc = values[PROTOCOL_INDEX] === "grpc";
+    return {
+      requests: total.with(...values),
+      duration: duration.with(...values),
+      requestBytes: requestBytes.with(...values),
+      responseBytes: responseBytes.with(...values),
+      requestMessages: isGrpc ? requestMessages.with(...values) : undefined,
+      responseMessages: isGrpc ? responseMessages.with(...values) : undefined,
+    };
+  };
+  const overflow = (values: readonly string[]) => overflowLabels(labelNames, values);
+  return { requests: new SeriesTable({ maxSeries, overflow, create, touch: create }), families };
+}
+
+const PROTOCOL_INDEX = REQUEST_LABELS.indexOf("request_protocol");
+
+function tcpTable(registry: MetricsRegistry, maxSeries: number) {
+  const labelNames = TCP_LABELS;
+  const counter = (name: string, help: string): CounterFamily =>
+    registry.counter({ name, help, labelNames, maxSeries: maxSeries + OVERFLOW_ROOM });
+  const opened = counter("istio_tcp_connections_opened", "Connections opened");
+  const closed = counter("istio_tcp_connections_closed", "Connections closed");
+  const sent = counter("istio_tcp_sent_bytes", "Bytes that servers sent to clients");
+  const received = counter("istio_tcp_received_bytes", "Bytes that clients sent to servers");
+  const create = (values: readonly string[]): TcpSeries => ({
+    opened: opened.with(...values),
+    closed: closed.with(...values),
+    sent: sent.with(...values),
+    received: received.with(...values),
+  });
+  const overflow = (values: readonly string[]) => overflowLabels(labelNames, values);
+  const connections = new SeriesTable({ maxSeries, overflow, create, touch: create });
+  return { connections, families: [opened, closed, sent, received] };
+}
+
+/** One number for what the parties do not say: flags, status, gRPC status, protocol, security; below 2^53. */
+function requestKey(record: RequestRecord): number {
+  const grpcStatus = boundedGrpcStatus(record.grpcStatus) ?? NO_GRPC_STATUS;
+  const upper = flagBits(record.flags) * 1024 + record.status;
+  return (upper * 32 + grpcStatus) * 4 + (record.isGrpc ? 2 : 0) + securityBit(record);
+}
+
+/** Beyond the statuses that gRPC has. */
+const NO_GRPC_STATUS = 31;
+
+/** Apart from the keys of open connections, which are 0 and 1. */
+const tcpEndKey = (record: TcpRecord): number => (flagBits(record.flags) + 1) * 2 + securityBit(record);
+const securityBit = ({ source }: TcpFacts): number => (source.principal === "" ? 0 : 1);

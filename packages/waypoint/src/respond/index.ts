@@ -1,0 +1,19 @@
+export {
+  decodeGrpcMessage,
+  encodeGrpcMessage,
+  grpcStatusOfHttp,
+  httpStatusOfGrpc,
+  isGrpcContentType,
+  isGrpcMessage,
+  readGrpcStatus,
+} from "./grpc-status.ts";
+export {
+  type Caller,
+  directResponse,
+  type LocalResponse,
+  localResponse,
+  REASON_HEADER,
+  type RefusalDetail,
+  redirectResponse,
+} from "./local-response.ts";
+export { type RedirectedRequest, redirectLocation } from "./redirect-location.ts";
