@@ -1,12 +1,8 @@
-import {
-  Counter as PromCounter,
-  Gauge as PromGauge,
-  Histogram as PromHistogram,
-  Registry as PromRegistry,
-} from "prom-client";
+import { type Metric, Counter as PromCounter, Gauge as PromGauge, Registry as PromRegistry } from "prom-client";
 import { invariant } from "../errors/index.ts";
 import { type Clock, systemClock } from "../time/index.ts";
 import { type Counter, Family, type FamilyInit, type Gauge, type Histogram, type LabelValues } from "./family.ts";
+import { createHistogramCell, type HistogramCell, samplesOf } from "./histogram-cell.ts";
 
 type Describe = Omit<FamilyInit, "type">;
 
@@ -70,9 +66,23 @@ export function createRegistry(clock: Clock = systemClock): MetricsRegistry {
       });
     },
     histogram({ buckets, ...describe }) {
-      const metric = new PromHistogram({ ...promInit(describe), buckets: [...buckets] });
-      const cell = (values: LabelValues): Histogram => metric.labels(...values);
-      return add(new Family<Histogram>({ ...describe, type: "histogram" }, cell, now), () => {});
+      const { name, help, labelNames } = promInit(describe);
+      const bounds = [...buckets].sort((a, b) => a - b);
+      const family = new Family<HistogramCell>(
+        { ...describe, type: "histogram" },
+        (values) => createHistogramCell(bounds, values),
+        now,
+      );
+      const values = () => [...family.entries()].flatMap(({ cell }) => samplesOf(name, labelNames, bounds, cell));
+      // prom-client's own histogram hashes the label set at every observation; it only needs to print ours.
+      const printed = {
+        name,
+        help,
+        type: "histogram",
+        get: async () => ({ name, help, type: "histogram", values: values() }),
+      };
+      prom.registerMetric(printed as unknown as Metric);
+      return add<Histogram>(family, () => {});
     },
     beforeScrape: (task) => tasks.push(task),
     describe: () =>
