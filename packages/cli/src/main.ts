@@ -15,6 +15,7 @@ import { addLogs } from "./commands/logs.ts";
 import { addStatus } from "./commands/status.ts";
 import { addTest } from "./commands/test.ts";
 import { addUp } from "./commands/up.ts";
+import { addWaypoint } from "./commands/waypoint.ts";
 import { note } from "./output.ts";
 import { unknownOptions } from "./unknown-options.ts";
 
@@ -42,12 +43,13 @@ function buildProgram(): Command {
     addStatus,
     addLogs,
     addExplain,
+    addWaypoint,
   ]) {
     add(program);
   }
   addTest(program);
   addBench(program);
-  for (const command of program.commands) command.exitOverride();
+  for (const command of program.commands) for (const each of [command, ...command.commands]) each.exitOverride();
   return program;
 }
 

@@ -5,11 +5,11 @@ import type { Command } from "commander";
  * argument parser would stop at the first. What follows `--`, or the target of a pass-through command, is not looked at.
  */
 export function unknownOptions(program: Command, argv: readonly string[]): string[] {
-  const command = program.commands.find((candidate) => candidate.name() === argv[0]);
-  if (!command || command.name() === "exec") return [];
+  const { command, path } = commandOf(program, argv);
+  if (path.length === 0 || command.name() === "exec") return [];
   const known = knownFlags(command);
   const end = argv.indexOf("--");
-  const words = argv.slice(1, end < 0 ? undefined : end);
+  const words = argv.slice(path.length, end < 0 ? undefined : end);
   const problems: string[] = [];
   for (let at = 0; at < words.length; at++) {
     const word = words[at] ?? "";
@@ -17,10 +17,23 @@ export function unknownOptions(program: Command, argv: readonly string[]): strin
     const flag = word.startsWith("--") ? (word.split("=")[0] ?? word) : word.slice(0, 2);
     const takesValue = known.get(flag);
     if (takesValue === undefined)
-      problems.push(`${argv[0]}: unknown option "${word}"${nearest(flag, [...known.keys()])}`);
+      problems.push(`${path.join(" ")}: unknown option "${word}"${nearest(flag, [...known.keys()])}`);
     else if (takesValue && word === flag) at++;
   }
   return problems;
+}
+
+/** The innermost command that the first words name. */
+function commandOf(program: Command, argv: readonly string[]): { command: Command; path: readonly string[] } {
+  let command = program;
+  const path: string[] = [];
+  for (const word of argv) {
+    const next = command.commands.find((candidate) => candidate.name() === word);
+    if (!next) break;
+    command = next;
+    path.push(word);
+  }
+  return { command, path };
 }
 
 /** Every flag the command knows, and whether a value follows it. */

@@ -1,5 +1,5 @@
 import { LabClient } from "@ambit/shared/lab-client";
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 
 export const DEFAULT_LAB = "default";
 
@@ -16,7 +16,7 @@ export const withLab = (command: Command): Command =>
 
 export const withOutput = (command: Command): Command =>
   command.option("-o, --output <format>", "json for machines", (value) => {
-    if (value !== "json") throw new TypeError(`expected json, got "${value}"`);
+    if (value !== "json") throw new InvalidArgumentError("expected json");
     return value;
   });
 

@@ -27,6 +27,7 @@ export {
   REDIRECTION_ANNOTATION,
 } from "./enrolment.ts";
 export { createFolderSource, type FolderSourceInit } from "./folder/folder-source.ts";
+export { formatYaml } from "./format-yaml.ts";
 export { KINDS, type KindDescription } from "./kinds.ts";
 export { mergePatch } from "./merge-patch.ts";
 export {
@@ -51,6 +52,7 @@ export {
   MANAGED_WAYPOINT,
   MAX_WAYPOINT_REPLICAS,
   REPLICAS_ANNOTATION,
+  shortLabel,
   USE_WAYPOINT_LABEL,
   USE_WAYPOINT_NAMESPACE_LABEL,
   WAYPOINT_CONTROLLERS,
@@ -60,3 +62,4 @@ export {
 } from "./waypoint-gateway.ts";
 export { type RenderedWaypoint, renderWaypoint } from "./waypoint-manifests.ts";
 export { WAYPOINT_CONTAINER, type WaypointRuntime } from "./waypoint-pod.ts";
+export { readYaml } from "./yaml-documents.ts";
