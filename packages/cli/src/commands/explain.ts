@@ -3,6 +3,8 @@ import { findPod, type LabClient, type PodStatus, parseTarget } from "@ambit/sha
 import type { Command } from "commander";
 import { print, printJson } from "../output.ts";
 import { explainPod, type PodExplanation } from "../render/explain.ts";
+import { frontOf, servicesOf } from "../waypoint/service-front.ts";
+import { explainService, gatherService, parseServiceTarget } from "./explain-service.ts";
 import { type LabOption, labOf, type OutputOption, withLab, withOutput } from "./options.ts";
 
 const ADMIN_PORT = 15000;
@@ -10,12 +12,19 @@ const ADMIN_PORT = 15000;
 export function addExplain(program: Command): void {
   const command = program
     .command("explain")
-    .argument("<target>", "NAMESPACE/POD")
+    .argument("<target>", "NAMESPACE/POD, or service/NAMESPACE/NAME")
     .description(
-      "why a pod's traffic goes as it goes: enrolment, identity, policies, and the latest refusals with their reasons",
+      "why traffic goes as it goes: enrolment, identity, policies, waypoints, and the latest refusals with their reasons",
     );
   withOutput(withLab(command)).action(async (target: string, options: LabOption & OutputOption) => {
     const lab = labOf(options);
+    const service = parseServiceTarget(target);
+    if (service) {
+      const explanation = await gatherService(lab, service);
+      if (options.output === "json") printJson(explanation);
+      else print(explainService(explanation));
+      return;
+    }
     const place = parseTarget(target);
     if ("node" in place) throw new MeshError(ErrorCode.CONFIG_INVALID, `expected NAMESPACE/POD, got "${target}"`);
     const explanation = await gather(lab, await findPod(lab, place.namespace, place.pod));
@@ -43,6 +52,14 @@ interface ConfigDump {
   }[];
 }
 
+async function frontsOf(lab: LabClient, { namespace, name }: PodStatus): Promise<PodExplanation["fronts"]> {
+  const [[pod], services] = await Promise.all([
+    lab.objects({ kind: "Pod", namespace, name }),
+    lab.objects({ kind: "Service", namespace }),
+  ]);
+  return Promise.all((pod ? servicesOf(pod, services) : []).map((service) => frontOf(lab, service)));
+}
+
 async function gather(lab: LabClient, pod: PodStatus): Promise<PodExplanation> {
   const dump = JSON.parse(await lab.proxy(pod.node, ADMIN_PORT, "/config_dump")) as ConfigDump;
   const refusals = JSON.parse(await lab.proxy(pod.node, ADMIN_PORT, "/debug/refusals")) as PodExplanation["refusals"];
@@ -54,6 +71,7 @@ async function gather(lab: LabClient, pod: PodStatus): Promise<PodExplanation> {
   const certificate = dump.certificates.find((one) => one.identity === identity);
   return {
     pod,
+    fronts: await frontsOf(lab, pod),
     identity,
     protocol: String(workload?.["protocol"] ?? "unknown"),
     certificate: certificate

@@ -1,4 +1,6 @@
 import type { PodStatus } from "@ambit/shared/lab-client";
+import type { ServiceFront } from "../waypoint/service-front.ts";
+import { renderFront } from "./service-front.ts";
 import { renderTable } from "./table.ts";
 
 export interface PodExplanation {
@@ -7,6 +9,8 @@ export interface PodExplanation {
   readonly protocol: string;
   readonly certificate: string;
   readonly policies: readonly string[];
+  /** Services that lead to the pod, and the waypoint in front of each. */
+  readonly fronts: readonly ServiceFront[];
   readonly refusals: readonly Refusal[];
 }
 
@@ -32,10 +36,15 @@ export function explainPod(explanation: PodExplanation): string {
     `  identity     ${explanation.identity || "unknown to the node's ztunnel yet"}`,
     `  certificate  ${explanation.certificate}`,
     `  policies     ${explanation.policies.join(", ") || "none: every source may connect"}`,
+    ...explanation.fronts.flatMap(renderFront).map((line) => `  ${line}`),
     "",
   ];
   if (explanation.refusals.length === 0) return `${lines.join("\n")}no connection of this pod was refused lately\n`;
-  const rows = explanation.refusals.map((refusal) => [
+  return `${lines.join("\n")}${refusalTable(explanation.refusals)}`;
+}
+
+export function refusalTable(refusals: readonly Refusal[]): string {
+  const rows = refusals.map((refusal) => [
     refusal.at,
     refusal.direction,
     refusal.source,
@@ -44,5 +53,5 @@ export function explainPod(explanation: PodExplanation): string {
     refusal.policy ?? "-",
     refusal.message,
   ]);
-  return `${lines.join("\n")}${renderTable(["AT", "DIRECTION", "FROM", "TO", "REASON", "POLICY", "MESSAGE"], rows)}`;
+  return renderTable(["AT", "DIRECTION", "FROM", "TO", "REASON", "POLICY", "MESSAGE"], rows);
 }

@@ -1,4 +1,4 @@
-import type { KubeObject } from "@ambit/shared/kube";
+import { type KubeObject, USE_WAYPOINT_LABEL } from "@ambit/shared/kube";
 import type { PodStatus } from "@ambit/shared/lab-client";
 import { renderTable } from "./table.ts";
 
@@ -34,6 +34,34 @@ const KINDS: Readonly<Record<string, string>> = {
   gtw: "Gateway",
   gateway: "Gateway",
   gateways: "Gateway",
+  gc: "GatewayClass",
+  gatewayclass: "GatewayClass",
+  gatewayclasses: "GatewayClass",
+  httproute: "HTTPRoute",
+  httproutes: "HTTPRoute",
+  grpcroute: "GRPCRoute",
+  grpcroutes: "GRPCRoute",
+  tcproute: "TCPRoute",
+  tcproutes: "TCPRoute",
+  tlsroute: "TLSRoute",
+  tlsroutes: "TLSRoute",
+  refgrant: "ReferenceGrant",
+  referencegrant: "ReferenceGrant",
+  referencegrants: "ReferenceGrant",
+  vs: "VirtualService",
+  virtualservice: "VirtualService",
+  virtualservices: "VirtualService",
+  dr: "DestinationRule",
+  destinationrule: "DestinationRule",
+  destinationrules: "DestinationRule",
+  ra: "RequestAuthentication",
+  requestauthentication: "RequestAuthentication",
+  requestauthentications: "RequestAuthentication",
+  telemetry: "Telemetry",
+  telemetries: "Telemetry",
+  we: "WorkloadEntry",
+  workloadentry: "WorkloadEntry",
+  workloadentries: "WorkloadEntry",
 };
 
 /** The kind a word means: a short name, a plural, or the kind itself in any case. */
@@ -74,9 +102,20 @@ function summaryOf(object: KubeObject): string {
   const spec = object.spec ?? {};
   switch (object.kind) {
     case "Namespace":
-      return `dataplane-mode=${object.metadata.labels?.["istio.io/dataplane-mode"] ?? "-"}`;
+      return `dataplane-mode=${object.metadata.labels?.["istio.io/dataplane-mode"] ?? "-"}${waypointOf(object)}`;
     case "Service":
-      return `${String(spec["clusterIP"] ?? "None")} ${portsOf(spec["ports"])}`;
+      return [`${String(spec["clusterIP"] ?? "None")} ${portsOf(spec["ports"])}${waypointOf(object)}`, conditions]
+        .filter(Boolean)
+        .join(" ");
+    case "Gateway":
+      return [`class=${String(spec["gatewayClassName"] ?? "-")}`, conditions].filter(Boolean).join(" ");
+    case "GatewayClass":
+      return [`controller=${String(spec["controllerName"] ?? "-")}`, conditions].filter(Boolean).join(" ");
+    case "HTTPRoute":
+    case "GRPCRoute":
+    case "TCPRoute":
+    case "TLSRoute":
+      return parentsOf(object);
     case "Deployment":
       return `replicas=${String(spec["replicas"] ?? 1)}`;
     case "AuthorizationPolicy":
@@ -91,8 +130,26 @@ function portsOf(ports: unknown): string {
   return ports.map((port: { port?: number; protocol?: string }) => `${port.port}/${port.protocol ?? "TCP"}`).join(",");
 }
 
-function conditionsOf(object: KubeObject): string {
-  const conditions = object.status?.["conditions"];
+function waypointOf({ metadata }: KubeObject): string {
+  const name = metadata.labels?.[USE_WAYPOINT_LABEL];
+  return name === undefined ? "" : ` waypoint=${name}`;
+}
+
+/** `Service/web: Accepted=True, ...` for each parent a route was looked at for. */
+function parentsOf(object: KubeObject): string {
+  const parents = object.status?.["parents"];
+  if (!Array.isArray(parents)) return "";
+  return parents
+    .map((parent: { parentRef?: { kind?: string; name?: string }; conditions?: unknown }) => {
+      const { kind = "Gateway", name = "" } = parent.parentRef ?? {};
+      return `${kind}/${name}: ${conditionTexts(parent.conditions)}`;
+    })
+    .join("; ");
+}
+
+const conditionsOf = (object: KubeObject): string => conditionTexts(object.status?.["conditions"]);
+
+function conditionTexts(conditions: unknown): string {
   if (!Array.isArray(conditions)) return "";
   return conditions
     .map((item: { type?: string; status?: string; reason?: string; message?: string }) => {
