@@ -110,9 +110,9 @@ class Balancers implements ClusterBalancers {
   update(clusters: ReadonlyMap<string, Cluster>): void {
     for (const [name, state] of this.#states) {
       if (clusters.has(name)) continue;
+      this.#orphans.set(this.#resolutions.get(name)?.asConfigured ?? state.cluster, state);
       this.#states.delete(name);
       this.#resolutions.delete(name);
-      this.#orphans.set(state.cluster, state);
     }
     for (const cluster of clusters.values()) this.#configure(cluster);
   }

@@ -159,9 +159,9 @@ export class ClusterState {
   #observeLatency(live: LiveEndpoint, outcome: AttemptOutcome, elapsedMs: number, nowMs: number): void {
     const { algorithm } = this.#cluster;
     if (algorithm.kind !== "peak-ewma") return;
-    const rttMs = sampleOf(outcome, elapsedMs, algorithm.failurePenaltyMs);
-    // Giving up says only that the answer takes at least as long.
-    if (outcome.kind === "cancelled" && rttMs <= (live.latencyMs ?? 0)) return;
+    const { failurePenaltyMs } = algorithm;
+    const rttMs = sampleOf(outcome, { elapsedMs, failurePenaltyMs, latencyMs: live.latencyMs ?? 0 });
+    if (rttMs === undefined) return;
     const sample = { elapsedMs: nowMs - live.latencyAtMs, rttMs, decayMs: algorithm.decayMs };
     live.latencyMs = observeLatency(live.latencyMs, sample);
     live.latencyAtMs = nowMs;
@@ -243,9 +243,16 @@ export class ClusterState {
   }
 }
 
-/** The latency that an outcome stands for: its own, or the penalty of a failure where that is more. */
-function sampleOf(outcome: AttemptOutcome, elapsedMs: number, failurePenaltyMs: number): number {
-  const rttMs = outcome.firstByteMs ?? elapsedMs;
-  if (!isFailure(outcome)) return rttMs;
-  return Math.max(rttMs, failurePenaltyMs, Math.min(outcome.retryAfterMs ?? 0, MAXIMUM_PENALTY_MS));
+/** The latency that an outcome stands for; undefined when it says nothing of it. */
+function sampleOf(
+  outcome: AttemptOutcome,
+  known: { readonly elapsedMs: number; readonly latencyMs: number; readonly failurePenaltyMs: number },
+): number | undefined {
+  const waitedMs = Math.min(outcome.firstByteMs ?? known.elapsedMs, MAXIMUM_PENALTY_MS);
+  if (isFailure(outcome)) {
+    return Math.max(waitedMs, known.failurePenaltyMs, Math.min(outcome.retryAfterMs ?? 0, MAXIMUM_PENALTY_MS));
+  }
+  // Giving up says only that the answer takes at least as long.
+  if (outcome.kind === "cancelled") return waitedMs > known.latencyMs ? waitedMs : undefined;
+  return outcome.firstByteMs;
 }

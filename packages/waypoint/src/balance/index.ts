@@ -23,4 +23,4 @@ export type {
   UpstreamTransport,
 } from "./model.ts";
 export type { AttemptResult, EjectionReason } from "./outlier-detection.ts";
-export { combineHashes, hashText, type RequestHash } from "./request-hash.ts";
+export { hashText, type RequestHash } from "./request-hash.ts";

@@ -9,24 +9,14 @@ export type RequestHash = number;
 
 const LOW_BITS = 21;
 const LOW_SIZE = 2 ** LOW_BITS;
-const HIGH_BIT = 2 ** 52;
 
 export function requestHashOf({ high, low }: Hash64): RequestHash {
   return high * LOW_SIZE + (low >>> (32 - LOW_BITS));
 }
 
-/** Hash of a header value, cookie, address or query parameter. */
+/** Hash of what the route's hash policies found in a request, or of any text. */
 export function hashText(text: string): RequestHash {
   return requestHashOf(xxHash64(Buffer.from(text)));
-}
-
-/** Of several hash policies that all gave a value, in order: the one so far is rotated by a bit and mixed with the next. */
-export function combineHashes(sofar: RequestHash | undefined, next: RequestHash): RequestHash {
-  if (sofar === undefined) return next;
-  const carry = sofar >= HIGH_BIT ? 1 : 0;
-  const rotated = (sofar - carry * HIGH_BIT) * 2 + carry;
-  const high = (Math.floor(rotated / LOW_SIZE) ^ Math.floor(next / LOW_SIZE)) >>> 0;
-  return high * LOW_SIZE + ((rotated % LOW_SIZE) ^ (next % LOW_SIZE));
 }
 
 /** Any integer a caller may have, in the range above; a bigint is taken for unsigned 64 bits. */
