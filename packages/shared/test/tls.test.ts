@@ -506,6 +506,13 @@ describe("the client's verdict on the server", () => {
     expect(await codeOf(dial(server.port, web, { expected: [] }))).toBe(ErrorCode.TLS_PEER_IDENTITY_MISMATCH);
   });
 
+  it("takes any workload of a trust domain when told so, and none of another", async () => {
+    const server = await listen();
+    expect((await dial(server.port, web, { expected: { trustDomain: "cluster.local" } })).peer.uri).toBe(CART);
+    const other = { expected: { trustDomain: "cluster.localhost" } };
+    expect(await codeOf(dial(server.port, web, other))).toBe(ErrorCode.TLS_PEER_IDENTITY_MISMATCH);
+  });
+
   it("refuses servers whose certificate is not for servers, expired, of another CA, or has two URI SANs", async () => {
     const now = Date.now();
     const rows: [string, IdentityMaterial, ErrorCode][] = [

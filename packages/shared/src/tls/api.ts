@@ -58,6 +58,9 @@ export interface HboneTlsAcceptorInit {
   readonly maxPendingHandshakes?: number;
 }
 
+/** Whom the other end must prove to be: exactly one of these, or any workload of a trust domain. */
+export type ExpectedPeer = readonly SpiffeUri[] | { readonly trustDomain: string };
+
 /** What `dialHboneTls` resolves to: a connection whose other end is verified, not yet read from. */
 export interface HboneTlsConnection {
   readonly socket: TLSSocket;
@@ -69,8 +72,7 @@ export interface HboneTlsDial {
   readonly socket: Socket;
   /** From `identityContext`; any other is refused. */
   readonly context: SecureContext;
-  /** The peer must present one of exactly these. */
-  readonly expected: readonly SpiffeUri[];
+  readonly expected: ExpectedPeer;
   readonly handshakeTimeoutMs: number;
   readonly revocation: RevocationCheck;
   /** Default `systemClock`. */

@@ -1,7 +1,7 @@
 import { type ConnectionOptions, connect, type DetailedPeerCertificate, type TLSSocket } from "node:tls";
 import { ErrorCode, err, MeshError, ok, type Result } from "../errors/index.ts";
 import { systemClock } from "../time/index.ts";
-import type { HboneTlsConnection, HboneTlsDial, PeerIdentity } from "./api.ts";
+import type { ExpectedPeer, HboneTlsConnection, HboneTlsDial, PeerIdentity } from "./api.ts";
 import { HBONE_ALPN, verifierOf } from "./identity-context.ts";
 import { presentedChain } from "./peer-verifier.ts";
 import { handshakeFailed, handshakeTimedOut, reasonOf, refuseRevoked } from "./tls-failure.ts";
@@ -81,7 +81,7 @@ function judgeServer(dial: HboneTlsDial, certificate: DetailedPeerCertificate): 
     const now = (dial.clock ?? systemClock).now();
     const peer = verifier.verify(presentedChain(certificate), now);
     if (!peer.ok) return err(identityMismatch(dial, peer.error));
-    if (!dial.expected.includes(peer.value.uri)) return err(identityMismatch(dial, peer.value.uri));
+    if (!isExpected(dial.expected, peer.value)) return err(identityMismatch(dial, peer.value.uri));
     const revoked = refuseRevoked(peer.value, dial.revocation, "upstream");
     return revoked === undefined ? ok(peer.value) : err(revoked);
   } catch (error) {
@@ -89,8 +89,13 @@ function judgeServer(dial: HboneTlsDial, certificate: DetailedPeerCertificate): 
   }
 }
 
+function isExpected(expected: ExpectedPeer, { id, uri }: PeerIdentity): boolean {
+  return "trustDomain" in expected ? id.trustDomain === expected.trustDomain : expected.includes(uri);
+}
+
 function identityMismatch(dial: HboneTlsDial, got: string): MeshError {
-  const expected = dial.expected.slice(0, 3).join(" or ");
+  const anyOf = dial.expected;
+  const expected = "trustDomain" in anyOf ? `of trust domain ${anyOf.trustDomain}` : anyOf.slice(0, 3).join(" or ");
   return new MeshError(ErrorCode.TLS_PEER_IDENTITY_MISMATCH, `expected the server to be ${expected}, got ${got}`, {
     origin: "upstream",
     context: { expected, got },

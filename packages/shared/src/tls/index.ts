@@ -1,5 +1,6 @@
 export { createHboneTlsAcceptor } from "./acceptor.ts";
 export type {
+  ExpectedPeer,
   HboneTlsAcceptor,
   HboneTlsAcceptorInit,
   HboneTlsConnection,

@@ -182,6 +182,7 @@ describe("HbonePool", () => {
   it.each<[string, Partial<TunnelRoute>]>([
     ["source identity", { identity: "spiffe://cluster.local/ns/shop/sa/other" as SpiffeUri }],
     ["source pod", { owner: "other" }],
+    ["expected peer", { expected: { trustDomain: "cluster.local" } }],
     ["next hop", { nextHop: { ip: ipOf("10.0.0.3"), port: 15008 } }],
     ["expected identities", { expected: ["spiffe://cluster.local/ns/shop/sa/x" as SpiffeUri] }],
   ])("case 15: never shares a session across a difference of %s", async (_name, extra) => {

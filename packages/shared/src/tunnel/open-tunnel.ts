@@ -21,6 +21,8 @@ export interface OpenTunnelInit<Route extends TunnelRoute, Permit> {
   readonly route: Route;
   readonly headers: HeaderList;
   readonly responseTimeoutMs: number;
+  /** Nobody waits any more: rejects with CANCELLED, and a CONNECT that was sent is cancelled. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -60,6 +62,7 @@ async function tryOnce<Route extends TunnelRoute, Permit>(
     permit,
     init.route,
     (pooled) => {
+      if (init.signal?.aborted === true) throw cancelled();
       attempt.reused = pooled.opened > 0;
       return new PendingConnect(pooled, init);
     },
@@ -68,14 +71,14 @@ async function tryOnce<Route extends TunnelRoute, Permit>(
   return pending.result;
 }
 
-type ConnectInit = Pick<OpenTunnelInit<TunnelRoute, never>, "clock" | "headers" | "responseTimeoutMs">;
+type ConnectInit = Pick<OpenTunnelInit<TunnelRoute, never>, "clock" | "headers" | "responseTimeoutMs" | "signal">;
 
 /** From HEADERS sent to the answer. */
 class PendingConnect {
   readonly result: Promise<OpenTunnel>;
   private readonly tunnel: TunnelStream;
   private readonly pooled: PooledSession;
-  private readonly cancelTimer: () => void;
+  private readonly leave: () => void;
   private resolve!: (open: OpenTunnel) => void;
   private reject!: (error: MeshError) => void;
 
@@ -90,14 +93,20 @@ class PendingConnect {
       (error) => this.onClosed(error),
     );
     this.tunnel.stream = pooled.session.request(init.headers, false, this.tunnel);
-    this.cancelTimer = init.clock.after(init.responseTimeoutMs, () => this.onTimeout(init.responseTimeoutMs));
+    const cancelTimer = init.clock.after(init.responseTimeoutMs, () => this.onTimeout(init.responseTimeoutMs));
+    const onAbort = (): void => this.giveUp(cancelled());
+    init.signal?.addEventListener("abort", onAbort, { once: true });
+    this.leave = () => {
+      cancelTimer();
+      init.signal?.removeEventListener("abort", onAbort);
+    };
   }
 
   private onAnswer(headers: HeaderList): void {
     const { status, baggage } = parseConnectResponse(headers);
     // Informational answers announce the real one; trailers come after it, and settling twice does nothing.
     if (status >= 100 && status < 200) return;
-    this.cancelTimer();
+    this.leave();
     if (status === 200) {
       this.resolve({ stream: this.tunnel, baggage, peer: this.pooled.peer });
       return;
@@ -107,16 +116,24 @@ class PendingConnect {
   }
 
   private onClosed(error: MeshError | undefined): void {
-    this.cancelTimer();
+    this.leave();
     const ended = "the peer ended the stream without an answer";
     this.reject(error ?? new MeshError(ErrorCode.H2_STREAM_RESET, ended, { origin: "upstream" }));
   }
 
   private onTimeout(timeoutMs: number): void {
     const message = `no answer to CONNECT within ${timeoutMs} ms`;
-    this.reject(new MeshError(ErrorCode.HBONE_CONNECT_TIMEOUT, message, { origin: "upstream", retry: "safe" }));
+    this.giveUp(new MeshError(ErrorCode.HBONE_CONNECT_TIMEOUT, message, { origin: "upstream", retry: "safe" }));
+  }
+
+  private giveUp(error: MeshError): void {
+    this.reject(error);
     this.tunnel.stream.reset(H2Code.CANCEL);
   }
+}
+
+function cancelled(): MeshError {
+  return new MeshError(ErrorCode.CANCELLED, "nobody waits for the tunnel any more");
 }
 
 function refused(status: number): MeshError {
