@@ -1,3 +1,6 @@
+import type { ErrorCode } from "@ambit/shared/errors";
+import type { HeaderList } from "@ambit/shared/http2";
+
 /** Whose tokens are accepted. Parity: Envoy JwtAuthentication as istiod emits it from RequestAuthentication. */
 export interface JwtAuthentication {
   readonly providers: ReadonlyMap<string, JwtProvider>;
@@ -41,4 +44,40 @@ export interface VerifiedToken {
   /** `iss/sub`. */
   readonly principal: string;
   readonly claims: Readonly<Record<string, unknown>>;
+}
+
+/** What of a request is looked at, as it arrived. */
+export interface AuthenticationRequest {
+  readonly method: string;
+  readonly scheme: string;
+  readonly authority: string;
+  /** Without query. */
+  readonly path: string;
+  /** Without "?"; empty when there is none. */
+  readonly query: string;
+  /** With or without pseudo-headers. */
+  readonly headers: HeaderList;
+}
+
+export type AuthenticationVerdict =
+  | { readonly kind: "ok"; readonly token?: VerifiedToken; readonly changes: RequestChanges }
+  | {
+      readonly kind: "refuse";
+      readonly code: typeof ErrorCode.TOKEN_MISSING | typeof ErrorCode.TOKEN_INVALID;
+      /** 403: the token is good, but for another audience. */
+      readonly status: 401 | 403;
+      /** Istio's text, for the answer's body. Never holds a part of the token. */
+      readonly message: string;
+      /** Value of the header; undefined for 403. */
+      readonly wwwAuthenticate: string | undefined;
+    };
+
+/** To be made before the request is routed and judged, whatever the token was. `applyRequestChanges` does it. */
+export interface RequestChanges {
+  /** Lower case. Includes what the claims will be put into, so that nobody but the token fills it. */
+  readonly remove: readonly string[];
+  /** Added after the removal. */
+  readonly add: HeaderList;
+  /** Replaces the query; undefined: as it is. */
+  readonly query: string | undefined;
 }
