@@ -53,9 +53,16 @@ function stepOne(deployment: KubeObject, all: readonly Pod[]): { create: number;
   const outdated = pods.filter((pod) => pod.labels[TEMPLATE_HASH_LABEL] !== hash);
   const room = outdated.length === 0 ? wanted : wanted + SURGE;
   const create = Math.max(0, Math.min(wanted - current.length, room - pods.length));
-  // Surplus first among those that serve nobody; ready ones go only while enough others are ready.
+  // Surplus first among those that serve nobody, then the youngest: old ones have the connections. Ready ones go only
+  // while enough others are ready.
   const byUse = (a: Pod, b: Pod): number => Number(a.status.ready) - Number(b.status.ready);
-  const surplus = [...outdated.sort(byUse), ...current.sort(byUse).slice(0, Math.max(0, current.length - wanted))];
+  const surplus = [
+    ...outdated.sort(byUse),
+    ...current
+      .toReversed()
+      .sort(byUse)
+      .slice(0, Math.max(0, current.length - wanted)),
+  ];
   let spareReady = pods.filter((pod) => pod.status.ready).length - wanted;
   const remove = surplus.filter((pod) => !pod.status.ready || spareReady-- > 0);
   return { create, remove: [...dead, ...remove] };

@@ -1,1 +1,1 @@
-export { canRunLab, TestLab, useLab } from "./test-lab.ts";
+export { canRunLab, type HttpResult, type LoadResult, type RunningClient, TestLab, useLab } from "./test-lab.ts";

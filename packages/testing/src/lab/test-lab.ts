@@ -20,6 +20,27 @@ import { eventually } from "../eventually/index.ts";
 export const canRunLab = process.getuid?.() === 0 && process.platform === "linux";
 
 const CLIENT = programPath("packages/testing/src/programs/client.ts");
+const HTTP_CLIENT = programPath("packages/testing/src/programs/http-client.ts");
+
+/** What became of one GET: an answer, or why there was none (`ECONNRESET`, ...). */
+export interface HttpResult {
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+  readonly body?: string;
+  readonly error?: string;
+}
+
+export interface LoadResult {
+  readonly sent: number;
+  /** Answers of status 200. */
+  readonly ok: number;
+  readonly failed: number;
+  readonly statuses: Readonly<Record<string, number>>;
+  /** Answers by the pod that gave them. */
+  readonly pods: Readonly<Record<string, number>>;
+  readonly firstError: string;
+  readonly longestMs: number;
+}
 
 /** A client still at work inside a pod. */
 export interface RunningClient<T> {
@@ -80,17 +101,35 @@ export class TestLab {
   }
 
   /** Runs the test client (see programs/client.ts) in `NAMESPACE/POD` and reads its JSON. */
-  async run<T>(from: string, ...args: readonly (string | number)[]): Promise<T> {
+  run<T>(from: string, ...args: readonly (string | number)[]): Promise<T> {
+    return this.#run(CLIENT, from, args);
+  }
+
+  /** A GET by the HTTP client (see programs/http-client.ts) in `NAMESPACE/POD`. */
+  get(from: string, url: string, ...headers: readonly string[]): Promise<HttpResult> {
+    return this.#run(HTTP_CLIENT, from, ["get", url, ...headers]);
+  }
+
+  async #run<T>(program: string, from: string, args: readonly (string | number)[]): Promise<T> {
     const [namespace = "", pod = ""] = from.split("/");
-    const result = await this.exec({ namespace, pod }, [process.execPath, CLIENT, ...args.map(String)], 120_000);
+    const result = await this.exec({ namespace, pod }, [process.execPath, program, ...args.map(String)], 120_000);
     if (result.exitCode !== 0) throw new Error(`test client in ${from}: ${result.stderr.slice(-800)}`);
     return JSON.parse(result.stdout) as T;
   }
 
   /** Starts the test client and resolves once it printed "open" on its error stream. */
-  async start<T>(from: string, ...args: readonly (string | number)[]): Promise<RunningClient<T>> {
+  start<T>(from: string, ...args: readonly (string | number)[]): Promise<RunningClient<T>> {
+    return this.#start(CLIENT, from, args);
+  }
+
+  /** Starts requests at a steady rate; resolves after the first answer. `finish()` ends them before `seconds` are over. */
+  load(from: string, url: string, seconds: number, rate: number): Promise<RunningClient<LoadResult>> {
+    return this.#start(HTTP_CLIENT, from, ["load", url, seconds, rate]);
+  }
+
+  async #start<T>(program: string, from: string, args: readonly (string | number)[]): Promise<RunningClient<T>> {
     const [namespace = "", pod = ""] = from.split("/");
-    const child = await this.spawn({ namespace, pod }, [process.execPath, CLIENT, ...args.map(String)]);
+    const child = await this.spawn({ namespace, pod }, [process.execPath, program, ...args.map(String)]);
     let output = "";
     child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       output += text;
@@ -114,10 +153,15 @@ export class TestLab {
 }
 
 /** Registers start and stop of a lab with the manifests given (files or folders, relative to the project's root). */
-export function useLab(manifests: readonly string[], ztunnelEnv: readonly string[] = ["LOG_FORMAT=json"]): TestLab {
+export function useLab(
+  manifests: readonly string[],
+  ztunnelEnv: readonly string[] = ["LOG_FORMAT=json"],
+  waypointEnv: readonly string[] = [],
+): TestLab {
   const lab = new TestLab();
   beforeAll(async () => {
-    await startLab({ name: lab.name, manifests: manifests.map((path) => programPath(path)), ztunnelEnv });
+    const paths = manifests.map((path) => programPath(path));
+    await startLab({ name: lab.name, manifests: paths, ztunnelEnv, waypointEnv });
     await waitUntilReady(lab.client);
   }, 90_000);
   afterAll(() => stopLab(lab.name), 30_000);

@@ -1,0 +1,219 @@
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { programPath } from "@ambit/shared/lab-client";
+import { eventually } from "@ambit/testing/eventually";
+import { canRunLab, useLab } from "@ambit/testing/lab";
+import { afterEach, describe, expect, it } from "@jest/globals";
+
+const USE = "istio.io/use-waypoint";
+const USE_NAMESPACE = "istio.io/use-waypoint-namespace";
+const WEB = "http://web.app/";
+
+interface Entry {
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  readonly pod: string;
+}
+
+(canRunLab ? describe : describe.skip)("the life of a waypoint (needs root and network namespaces)", () => {
+  const lab = useLab(["e2e/manifests/waypoint.yaml"]);
+
+  const ambit = (...args: string[]) =>
+    spawnSync(programPath("ambit"), args, {
+      encoding: "utf8",
+      env: { ...process.env, NODE_OPTIONS: "", AMBIT_LAB: lab.name },
+      timeout: 120_000,
+    });
+  const waypoint = (...args: string[]) => ambit("waypoint", ...args);
+  /** The command must have worked; its complaint is the failure otherwise. */
+  const must = (result: ReturnType<typeof ambit>): string => {
+    if (result.status !== 0) throw new Error(`${result.stdout}${result.stderr}`);
+    return result.stdout;
+  };
+  const waypointPods = async (name = "waypoint", namespace = "app") =>
+    (await lab.status()).pods.filter((pod) => pod.namespace === namespace && pod.name.startsWith(`${name}-`));
+  const tokenEntries = (): readonly Entry[] =>
+    (
+      JSON.parse(readFileSync(join(lab.client.stateDir, "tokens", "join-tokens.json"), "utf8")) as {
+        workloads: Entry[];
+      }
+    ).workloads;
+  const label = (kind: string, name: string, labels: Record<string, string | null>): Promise<unknown> =>
+    lab.client.label({ kind, ...(kind === "Namespace" ? {} : { namespace: "app" }), name, labels, overwrite: true });
+  /** The log of one of the waypoint's pods names the path, so the request went through it. */
+  const wentThrough = async (name: string, path: string, namespace = "app"): Promise<boolean> => {
+    for (const pod of await waypointPods(name, namespace)) {
+      if (ambit("logs", `${namespace}/${pod.name}`).stdout.includes(path)) return true;
+    }
+    return false;
+  };
+  const answers = (path: string, url = WEB): Promise<true> =>
+    eventually(`${path} is answered`, async () => (await lab.get("app/client", `${url}${path}`)).status === 200);
+  const anyoneKnows = (path: string, names: readonly string[]): Promise<boolean[]> =>
+    Promise.all(names.map((name) => wentThrough(name, path)));
+
+  afterEach(async () => {
+    await label("Namespace", "app", { [USE]: null, [USE_NAMESPACE]: null });
+    for (const name of ["web", "cart"]) await label("Service", name, { [USE]: null, [USE_NAMESPACE]: null });
+    for (const namespace of ["app", "infra"]) waypoint("delete", "--all", "-n", namespace);
+    await eventually(
+      "no waypoint pod is left",
+      async () =>
+        (await Promise.all([waypointPods(), waypointPods("front"), waypointPods("shared", "infra")])).flat().length ===
+        0,
+      45_000,
+    );
+  }, 60_000);
+
+  it("begins with one command, after which the namespace's traffic goes through it", async () => {
+    const said = must(waypoint("apply", "-n", "app", "--enroll-namespace", "--wait"));
+    expect(said).toContain("waypoint app/waypoint is ready");
+    expect(must(waypoint("list", "-n", "app"))).toMatch(/waypoint +default +service +True +1\/1/);
+    await answers("one-command");
+    await eventually("the waypoint's log", () => wentThrough("waypoint", "one-command"));
+    expect(must(ambit("explain", "service/app/web"))).toContain("waypoint app/waypoint, by the namespace's label");
+  });
+
+  it("runs as a pod that is not in the mesh itself, under its own service account's token", async () => {
+    must(waypoint("apply", "-n", "app", "--wait"));
+    const [pod] = await waypointPods();
+    expect(pod).toMatchObject({ ready: true, enrolled: false });
+    expect(tokenEntries()).toEqual([
+      { sha256: expect.any(String), namespace: "app", serviceAccount: "waypoint", pod: pod?.name },
+    ]);
+    must(waypoint("delete", "waypoint", "-n", "app"));
+    await eventually("the token is revoked", () => tokenEntries().length === 0);
+    for (const kind of ["Deployment", "Service", "ServiceAccount"])
+      expect(await lab.client.objects({ kind, namespace: "app", name: "waypoint" })).toEqual([]);
+  });
+
+  it("loses no request while it grows to three pods and shrinks to one", async () => {
+    must(waypoint("apply", "-n", "app", "--enroll-namespace", "--wait"));
+    await answers("before");
+    const load = await lab.load("app/client", WEB, 60, 100);
+    must(waypoint("apply", "-n", "app", "--replicas", "3", "--wait"));
+    await eventually("three serve", async () => (await waypointPods()).filter((pod) => pod.ready).length === 3);
+    must(waypoint("apply", "-n", "app", "--replicas", "1"));
+    await eventually("one is left", async () => (await waypointPods()).length === 1, 45_000);
+    load.finish();
+    const result = await load.result;
+    expect({ failed: result.failed, why: result.firstError }).toEqual({ failed: 0, why: "" });
+    expect(result.ok).toBeGreaterThan(100);
+  }, 150_000);
+
+  it("starts again when it is killed", async () => {
+    must(waypoint("apply", "-n", "app", "--enroll-namespace", "--wait"));
+    const [before] = await waypointPods();
+    await lab.kill("node1", before?.pid ?? 0);
+    await eventually("another process", async () => {
+      const [now] = await waypointPods();
+      return now?.restarts === 1 && now.ready && now.pid !== before?.pid;
+    });
+    await answers("after-kill");
+  });
+
+  it("takes manifests of Istio's class", async () => {
+    must(waypoint("apply", "-n", "app", "--class", "istio-waypoint", "--wait", "--enroll-namespace"));
+    await answers("istio-class");
+    await eventually("the waypoint's log", () => wentThrough("waypoint", "istio-class"));
+  });
+
+  it("is passed by a service that opts out, and only by that one", async () => {
+    must(waypoint("apply", "-n", "app", "--enroll-namespace", "--wait"));
+    await label("Service", "web", { [USE]: "none" });
+    await eventually("web is answered without it", async () => {
+      const path = `opted-out-${Date.now()}`;
+      return (await lab.get("app/client", WEB + path)).status === 200 && !(await wentThrough("waypoint", path));
+    });
+    await answers("still-in", "http://cart.app/");
+    await eventually("cart goes through it", () => wentThrough("waypoint", "still-in"));
+  });
+
+  it("yields to the waypoint that a service names itself", async () => {
+    must(waypoint("apply", "-n", "app", "--enroll-namespace", "--wait"));
+    must(waypoint("apply", "-n", "app", "--name", "front", "--wait"));
+    await label("Service", "web", { [USE]: "front" });
+    await eventually("web goes through front", async () => {
+      const path = `front-${Date.now()}`;
+      return (await lab.get("app/client", WEB + path)).status === 200 && (await wentThrough("front", path));
+    });
+    await answers("other-service", "http://cart.app/");
+    await eventually(
+      "cart stays",
+      async () => (await anyoneKnows("other-service", ["waypoint", "front"])).join() === "true,false",
+    );
+  }, 120_000);
+
+  it("serves another namespace when it admits it", async () => {
+    await lab.apply({
+      apiVersion: "gateway.networking.k8s.io/v1",
+      kind: "Gateway",
+      metadata: { name: "shared", namespace: "infra" },
+      spec: {
+        gatewayClassName: "ambit-waypoint",
+        listeners: [{ name: "mesh", port: 15008, protocol: "HBONE", allowedRoutes: { namespaces: { from: "All" } } }],
+      },
+    });
+    await eventually(
+      "it is ready",
+      async () => (await waypointPods("shared", "infra")).some((pod) => pod.ready),
+      30_000,
+    );
+    await label("Namespace", "app", { [USE]: "shared", [USE_NAMESPACE]: "infra" });
+    await eventually("web goes through it", async () => {
+      const path = `shared-${Date.now()}`;
+      return (await lab.get("app/client", WEB + path)).status === 200 && (await wentThrough("shared", path, "infra"));
+    });
+  }, 120_000);
+});
+
+(canRunLab ? describe : describe.skip)("ambit waypoint (needs root and network namespaces)", () => {
+  const lab = useLab(["e2e/manifests/waypoint.yaml"]);
+  const waypoint = (...args: string[]) =>
+    spawnSync(programPath("ambit"), ["waypoint", ...args], {
+      encoding: "utf8",
+      env: { ...process.env, NODE_OPTIONS: "", AMBIT_LAB: lab.name },
+      timeout: 60_000,
+    });
+
+  it("does not wait for what cannot come", () => {
+    const result = waypoint("apply", "-n", "app", "--replicas", "0", "--wait");
+    expect([result.status, result.stderr]).toEqual([1, expect.stringContaining("at least 1 with --wait")]);
+  });
+
+  it("says what is missing when the wait is over", () => {
+    const result = waypoint("apply", "-n", "app", "--wait", "--timeout", "0");
+    expect(result.status).toBe(1);
+    expect(result.stderr).toMatch(/waypoint app\/waypoint is not ready after 0 s: .*0 of 1 pods are ready/);
+  });
+
+  it("warns about a namespace outside of the mesh, and refuses one that uses another waypoint", () => {
+    const first = waypoint("apply", "-n", "outside", "--enroll-namespace");
+    expect([first.status, first.stderr]).toEqual([0, expect.stringContaining("namespace outside is not in the mesh")]);
+    const second = waypoint("apply", "-n", "outside", "--name", "front", "--enroll-namespace");
+    expect([second.status, second.stderr]).toEqual([1, expect.stringContaining('already uses waypoint "waypoint"')]);
+    const third = waypoint("apply", "-n", "outside", "--name", "front", "--enroll-namespace", "--overwrite");
+    expect(third.status).toBe(0);
+  });
+
+  it("names what stays closed when a waypoint is deleted, and what it could not delete", () => {
+    const result = waypoint("delete", "front", "absent", "-n", "outside");
+    expect(result.status).toBe(1);
+    expect(result.stdout).toBe("waypoint outside/front deleted\n");
+    expect(result.stderr).toContain("namespace outside still names outside/front");
+    expect(result.stderr).toContain("none named absent");
+  });
+
+  it("lists as JSON, of one namespace or of all", () => {
+    const list = JSON.parse(waypoint("list", "-A", "-o", "json").stdout) as { namespace: string; name: string }[];
+    expect(list.map(({ namespace, name }) => `${namespace}/${name}`)).toEqual(["app/waypoint", "outside/waypoint"]);
+    expect(waypoint("list", "-n", "other").stdout).toBe("no waypoints found\n");
+  });
+
+  it("deletes nothing without being told what", () => {
+    expect(waypoint("delete", "-n", "app").status).toBe(1);
+    expect(waypoint("delete", "waypoint", "--all", "-n", "app").status).toBe(1);
+    expect(waypoint("delete", "--all", "-n", "app").stdout).toBe("waypoint app/waypoint deleted\n");
+  });
+});
