@@ -23,6 +23,16 @@ export type {
   TelemetryConfig,
   Tracing,
 } from "./model.ts";
+export type { Resource } from "./otlp-encode.ts";
+export { createSpanExporter, type SpanExporter, type SpanExporterInit } from "./otlp-exporter.ts";
+export {
+  createOtlpGrpcTransport,
+  createOtlpHttpTransport,
+  dialUrl,
+  type OtlpTransport,
+  type OtlpTransportInit,
+  type SendOutcome,
+} from "./otlp-transport.ts";
 export { randomSpanId } from "./random-ids.ts";
 export { REQUEST_ID_HEADER, requestIdOf, withRequestId } from "./request-id.ts";
 export { createRequestMetrics, ISTIO_BUCKETS, type RequestMetrics, type TcpMeter } from "./request-metrics.ts";
@@ -35,6 +45,8 @@ export {
   UNKNOWN_PEER,
 } from "./request-recorder.ts";
 export { flagBits, LONG_FLAGS } from "./response-flags.ts";
+export { type Span, spansOf } from "./spans.ts";
 export { type RequestTrace, readTrace, startTrace, TRACE_HEADERS, withTrace } from "./trace-context.ts";
+export { createTraceExport, type TraceExport, type TraceExportInit } from "./trace-export.ts";
 export { formatTraceparent, parseTraceparent, type TraceParent } from "./traceparent.ts";
 export { createWaypointMetrics, type WaypointMetrics } from "./waypoint-metrics.ts";

@@ -1,0 +1,145 @@
+/**
+ * Exports spans in batches. Handing spans over never waits: the queue is bounded, what finds no room is dropped and counted;
+ * one batch is under way at a time, and waits with back-off while the collector is away.
+ *
+ * Spec: l7-features 5.3 (512 spans, 5 s, queue of 2 048, drop newest).
+ */
+import { backoffDelayMs, type Clock, type Random, systemClock, systemRandom } from "@ambit/shared/time";
+import type { Resource } from "./otlp-encode.ts";
+import type { OtlpTransport } from "./otlp-transport.ts";
+import type { Span } from "./spans.ts";
+
+export interface SpanExporterInit {
+  readonly transport: OtlpTransport;
+  readonly resource: Resource;
+  readonly onExported?: (spans: number) => void;
+  /** Spans lost, and why: `queue full`, or what the collector said. */
+  readonly onDropped?: (spans: number, reason: string) => void;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  readonly limits?: Partial<ExportLimits>;
+}
+
+export interface ExportLimits {
+  readonly batchSpans: number;
+  readonly queueSpans: number;
+  /** Longest wait of a span for its batch to fill. */
+  readonly delayMs: number;
+  /** Tries of one batch. */
+  readonly attempts: number;
+  readonly backoffBaseMs: number;
+  readonly backoffCapMs: number;
+}
+
+export const DEFAULT_EXPORT_LIMITS: ExportLimits = {
+  batchSpans: 512,
+  queueSpans: 2_048,
+  delayMs: 5_000,
+  attempts: 5,
+  backoffBaseMs: 1_000,
+  backoffCapMs: 30_000,
+};
+
+export interface SpanExporter {
+  export(spans: readonly Span[]): void;
+  /** Sends what is queued, for at most so long; the rest is dropped and counted. No spans are taken afterwards. */
+  stop(timeoutMs: number): Promise<void>;
+}
+
+export function createSpanExporter(init: SpanExporterInit): SpanExporter {
+  return new BatchingExporter(init);
+}
+
+class BatchingExporter implements SpanExporter {
+  readonly #init: SpanExporterInit;
+  readonly #limits: ExportLimits;
+  readonly #clock: Clock;
+  readonly #queue: Span[] = [];
+  #cancelTimer: (() => void) | undefined;
+  #sending: Promise<void> | undefined;
+  #stopping = false;
+  #stopped = false;
+  /** Ends the wait between two tries. */
+  #hurry: () => void = () => {};
+
+  constructor(init: SpanExporterInit) {
+    this.#init = init;
+    this.#limits = { ...DEFAULT_EXPORT_LIMITS, ...init.limits };
+    this.#clock = init.clock ?? systemClock;
+  }
+
+  export(spans: readonly Span[]): void {
+    const room = this.#stopping ? 0 : this.#limits.queueSpans - this.#queue.length;
+    const taken = room >= spans.length ? spans : spans.slice(0, Math.max(room, 0));
+    for (const span of taken) this.#queue.push(span);
+    if (taken.length < spans.length) this.#drop(spans.length - taken.length, this.#stopping ? "stopped" : "queue full");
+    if (this.#queue.length >= this.#limits.batchSpans) this.#sendSoon();
+    else if (this.#queue.length > 0)
+      this.#cancelTimer ??= this.#clock.after(this.#limits.delayMs, () => this.#sendSoon());
+  }
+
+  async stop(timeoutMs: number): Promise<void> {
+    this.#stopping = true;
+    this.#hurry();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const cancel = this.#clock.after(timeoutMs, resolve);
+    await Promise.race([this.#sendSoon(), promise]);
+    cancel();
+    this.#stopped = true;
+    this.#hurry();
+    if (this.#queue.length > 0) this.#drop(this.#queue.splice(0).length, "stopped");
+  }
+
+  #sendSoon(): Promise<void> {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    this.#sending ??= this.#sendAll().finally(() => {
+      this.#sending = undefined;
+      if (this.#queue.length > 0) this.export([]);
+    });
+    return this.#sending;
+  }
+
+  /** Full batches, and one that is not full if it waited long enough to start this. */
+  async #sendAll(): Promise<void> {
+    do {
+      const batch = this.#queue.splice(0, this.#limits.batchSpans);
+      if (batch.length > 0) await this.#sendBatch(batch);
+    } while (
+      this.#queue.length >= this.#limits.batchSpans ||
+      (this.#stopping && !this.#stopped && this.#queue.length > 0)
+    );
+  }
+
+  async #sendBatch(batch: readonly Span[]): Promise<void> {
+    let reason = "";
+    for (let attempt = 0; attempt < this.#limits.attempts && !this.#stopped; attempt++) {
+      const outcome = await this.#init.transport.send(batch, this.#init.resource);
+      if (outcome.kind === "accepted") {
+        this.#init.onExported?.(batch.length - Math.min(outcome.rejected, batch.length));
+        if (outcome.rejected > 0) this.#drop(Math.min(outcome.rejected, batch.length), "rejected by the collector");
+        return;
+      }
+      reason = outcome.reason;
+      // The last words of a process that stops are said once, not five times.
+      if (outcome.kind === "refused" || this.#stopping) break;
+      if (attempt + 1 < this.#limits.attempts) await this.#wait(attempt, outcome.afterMs);
+    }
+    this.#drop(batch.length, reason || "stopped");
+  }
+
+  async #wait(attempt: number, afterMs: number | undefined): Promise<void> {
+    const { backoffBaseMs: baseMs, backoffCapMs: capMs } = this.#limits;
+    const backoff = backoffDelayMs({ baseMs, capMs, jitter: 0.5 }, attempt, this.#init.random ?? systemRandom);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const cancel = this.#clock.after(Math.max(backoff, afterMs ?? 0), resolve);
+    this.#hurry = resolve;
+    await promise;
+    cancel();
+    this.#hurry = () => {};
+  }
+
+  #drop(spans: number, reason: string): void {
+    this.#init.onDropped?.(spans, reason);
+  }
+}
