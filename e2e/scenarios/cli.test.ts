@@ -25,6 +25,7 @@ describe("the ambit command", () => {
     "logs",
     "status",
     "explain",
+    "waypoint",
     "demo",
     "test",
     "bench",
