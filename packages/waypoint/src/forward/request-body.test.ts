@@ -2,6 +2,7 @@ import type { HeaderList } from "@ambit/shared/http2";
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import type { ExchangeIo } from "../http/message.ts";
+import { ReplayMemory } from "../retry/index.ts";
 import { RequestBody } from "./request-body.ts";
 
 class Target implements ExchangeIo {
@@ -23,21 +24,22 @@ class Target implements ExchangeIo {
   abort(): void {}
 }
 
-function bodyOf(replayLimitBytes: number) {
+function bodyOf(limitBytes: number, memory = new ReplayMemory(1024)) {
   const state = { consumed: 0, seen: 0, complete: false };
-  const body = new RequestBody({
-    replayLimitBytes,
-    consume: (bytes) => {
+  const events = {
+    consume: (bytes: number) => {
       state.consumed += bytes;
     },
-    onBytes: (chunk) => {
+    onBytes: (chunk: Buffer) => {
       state.seen += chunk.length;
     },
     onComplete: () => {
       state.complete = true;
     },
-  });
-  return { body, state };
+  };
+  const body = new RequestBody(events, memory);
+  body.limitReplay(limitBytes);
+  return { body, state, memory };
 }
 
 describe("RequestBody", () => {
@@ -87,6 +89,20 @@ describe("RequestBody", () => {
     expect(state.consumed).toBe(8);
   });
 
+  it("keeps nothing for another attempt when the process keeps too much already, and gives back what it took", () => {
+    const memory = new ReplayMemory(5);
+    const first = bodyOf(100, memory);
+    first.body.attach(new Target());
+    first.body.onData(Buffer.from("abcd"));
+    const second = bodyOf(100, memory);
+    second.body.attach(new Target());
+    second.body.onData(Buffer.from("efgh"));
+    expect([first.body.isReplayable, second.body.isReplayable]).toEqual([true, false]);
+    expect(memory.usedBytes).toBe(4);
+    first.body.commit();
+    expect(memory.usedBytes).toBe(0);
+  });
+
   it("gives credit back when the attempt has room again", () => {
     const { body, state } = bodyOf(0);
     const target = new Target();
@@ -120,7 +136,7 @@ describe("RequestBody", () => {
         fc.nat(400),
         fc.boolean(),
         (chunks, at, limit, room) => {
-          const { body, state } = bodyOf(limit);
+          const { body, state, memory } = bodyOf(limit);
           const target = new Target();
           target.room = room;
           chunks.forEach((one, index) => {
@@ -133,6 +149,8 @@ describe("RequestBody", () => {
           const all = Buffer.concat(chunks);
           expect(Buffer.concat(target.chunks).equals(all)).toBe(true);
           expect(state.consumed).toBe(all.length);
+          body.discard();
+          expect(memory.usedBytes).toBe(0);
         },
       ),
     );

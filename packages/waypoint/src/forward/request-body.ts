@@ -1,36 +1,43 @@
 /**
  * Stage "forward": the body of a request on its way to whichever attempt is current.
  *
- * While an attempt may still be repeated, the first bytes are kept and written again to the next one. What comes while
- * no attempt is ready waits: kept bytes are acknowledged up to the replay limit, the rest stays in the sender's window.
+ * While an attempt may still be repeated, the first bytes are kept and written again to the next one, as long as they are
+ * few and all kept bytes of the process together are. What comes while no attempt is ready waits: kept bytes are
+ * acknowledged up to the limit, the rest stays in the sender's window.
+ *
+ * Parity: Linkerd's replay limit of 64 KiB. Differs: Envoy buffers up to 1 MiB for every request with a retry policy.
  */
 import type { HeaderList } from "@ambit/shared/http2";
 import type { ExchangeIo } from "../http/message.ts";
+import { DEFAULT_REPLAY_BYTES, type ReplayMemory } from "../retry/index.ts";
 
-export interface RequestBodyInit {
+export interface RequestBodyEvents {
   /** Gives credit back to the client. */
   consume(bytes: number): void;
-  /** So many bytes are kept for another attempt; 0 = none. */
-  readonly replayLimitBytes: number;
   /** Every byte once, as it comes: counting, mirrors. */
   onBytes(chunk: Buffer): void;
-  onComplete(): void;
+  onComplete(trailers: HeaderList): void;
 }
 
 export class RequestBody {
-  readonly #init: RequestBodyInit;
+  readonly #events: RequestBodyEvents;
+  readonly #memory: ReplayMemory;
+  #limitBytes = DEFAULT_REPLAY_BYTES;
   /** Everything so far; undefined once too much, or no longer needed. */
   #kept: Buffer[] | undefined = [];
   #keptBytes = 0;
-  /** Bytes in `#kept` whose credit was not given back. */
+  /** Of `#keptBytes`, what the shared memory counts; the rest is in the sender's window. */
+  #takenBytes = 0;
+  /** Credit that was not given back yet. */
   #owed = 0;
   #target: ExchangeIo | undefined;
   #ended = false;
   #trailers: HeaderList = [];
   #discarding = false;
 
-  constructor(init: RequestBodyInit) {
-    this.#init = init;
+  constructor(events: RequestBodyEvents, memory: ReplayMemory) {
+    this.#events = events;
+    this.#memory = memory;
   }
 
   /** Whether a new attempt could send the whole body. */
@@ -40,6 +47,21 @@ export class RequestBody {
 
   get isComplete(): boolean {
     return this.#ended;
+  }
+
+  get trailers(): HeaderList {
+    return this.#trailers;
+  }
+
+  /** What came so far, while nothing of it was forgotten. */
+  get kept(): readonly Buffer[] {
+    return this.#kept ?? [];
+  }
+
+  /** @param bytes  kept for another attempt, or for whoever must see them first; 0 = nothing */
+  limitReplay(bytes: number): void {
+    this.#limitBytes = bytes;
+    this.#forgetIfTooMuch();
   }
 
   /** Makes `target` the current attempt: everything kept is written to it, and what comes follows. */
@@ -56,9 +78,9 @@ export class RequestBody {
     this.#target = undefined;
   }
 
-  /** No attempt will follow: nothing needs to be kept. */
+  /** No attempt will follow the current one: nothing needs to be kept. */
   commit(): void {
-    if (this.#target) this.#kept = undefined;
+    if (this.#target) this.#forget();
   }
 
   /** Nobody wants the rest: it is taken and dropped. */
@@ -66,7 +88,12 @@ export class RequestBody {
     this.#discarding = true;
     this.#target = undefined;
     this.#settle();
-    this.#kept = undefined;
+    this.#forget();
+  }
+
+  /** The answer is complete before the request is: the rest is dropped. */
+  discardUnlessComplete(): void {
+    if (!this.#ended) this.discard();
   }
 
   /** The attempt's transport has room again. */
@@ -75,26 +102,22 @@ export class RequestBody {
   }
 
   onData(chunk: Buffer): void {
-    this.#init.onBytes(chunk);
+    this.#events.onBytes(chunk);
     if (this.#discarding) {
-      this.#init.consume(chunk.length);
+      this.#events.consume(chunk.length);
       return;
     }
+    const isTaken = this.#target ? this.#target.write(chunk) : false;
     this.#keep(chunk);
-    if (!this.#target) {
-      // Nobody takes it yet: beyond the limit the sender waits.
-      if (this.#keptBytes <= this.#init.replayLimitBytes) this.#init.consume(chunk.length);
-      else this.#owed += chunk.length;
-      return;
-    }
-    if (this.#target.write(chunk)) this.#init.consume(chunk.length);
+    // With no attempt to take it, what is over the limits waits in the sender's window.
+    if (isTaken || (!this.#target && this.#takenBytes === this.#keptBytes)) this.#events.consume(chunk.length);
     else this.#owed += chunk.length;
   }
 
   onEnd(trailers: HeaderList): void {
     this.#ended = true;
     this.#trailers = trailers;
-    this.#init.onComplete();
+    this.#events.onComplete(trailers);
     this.#target?.end(trailers);
   }
 
@@ -102,18 +125,26 @@ export class RequestBody {
     if (!this.#kept) return;
     this.#kept.push(Buffer.from(chunk));
     this.#keptBytes += chunk.length;
-    this.#forgetIfTooMuch();
+    if (this.#keptBytes <= this.#limitBytes && this.#memory.tryTake(chunk.length)) this.#takenBytes += chunk.length;
+    else this.#forgetIfTooMuch();
   }
 
   /** Only once an attempt has it all: before, nothing else holds these bytes. */
   #forgetIfTooMuch(): void {
-    if (this.#target && this.#keptBytes > this.#init.replayLimitBytes) this.#kept = undefined;
+    if (this.#target && (this.#keptBytes > this.#limitBytes || this.#takenBytes < this.#keptBytes)) this.#forget();
+  }
+
+  #forget(): void {
+    this.#kept = undefined;
+    this.#keptBytes = 0;
+    this.#memory.giveBack(this.#takenBytes);
+    this.#takenBytes = 0;
   }
 
   #settle(): void {
     const bytes = this.#owed;
     if (bytes === 0) return;
     this.#owed = 0;
-    this.#init.consume(bytes);
+    this.#events.consume(bytes);
   }
 }

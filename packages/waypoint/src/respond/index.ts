@@ -12,8 +12,10 @@ export {
   directResponse,
   type LocalResponse,
   localResponse,
+  preflightResponse,
   REASON_HEADER,
   type RefusalDetail,
   redirectResponse,
 } from "./local-response.ts";
 export { type RedirectedRequest, redirectLocation } from "./redirect-location.ts";
+export { sendResponse } from "./send-response.ts";

@@ -112,6 +112,20 @@ export function redirectResponse(status: number, location: string, headers: Head
   };
 }
 
+/** A CORS preflight that is answered here. Parity: Envoy's cors filter, 200 without a body. */
+export function preflightResponse(headers: HeaderList): LocalResponse {
+  return {
+    head: { status: 200, headers: [["content-length", "0"], ...headers] },
+    body: NO_BODY,
+    status: 200,
+    grpcStatus: undefined,
+    flag: undefined,
+    details: "cors_preflight",
+    code: undefined,
+    closesDownstream: false,
+  };
+}
+
 interface Content {
   readonly status: number;
   readonly grpcStatus: number;

@@ -1,0 +1,165 @@
+/**
+ * Stage "forward": one try of a request at one endpoint. It picks, connects, sends the head and what is there of the body,
+ * and tells its owner what comes back, as long as the owner still wants to know.
+ */
+import { ErrorCode, MeshError } from "@ambit/shared/errors";
+import type { HeaderList } from "@ambit/shared/http2";
+import type { AttemptOutcome, ClusterBalancers, PickRequest, PickToken } from "../balance/index.ts";
+import type { Cluster, Endpoint } from "../balance/model.ts";
+import type {
+  BodyLength,
+  OutgoingRequest,
+  ResponseHead,
+  UpstreamConnection,
+  UpstreamEvents,
+  UpstreamExchange,
+} from "../http/message.ts";
+import type { RequestBody } from "./request-body.ts";
+
+export interface AttemptOwner {
+  onInformational(head: ResponseHead): void;
+  onHead(attempt: Attempt, head: ResponseHead, bodyLength: BodyLength): void;
+  onUpgraded(attempt: Attempt, head: ResponseHead): void;
+  onData(chunk: Buffer): void;
+  onEnd(trailers: HeaderList): void;
+  /** It ended without being complete. Not called for what the owner abandoned. */
+  onFailed(attempt: Attempt, error: MeshError): void;
+  /** Both messages are complete. */
+  onComplete(attempt: Attempt): void;
+}
+
+export interface AttemptInit {
+  readonly cluster: Cluster;
+  readonly balancers: ClusterBalancers;
+  readonly pick: PickRequest;
+  readonly body: RequestBody;
+  readonly bodyLength: BodyLength;
+  readonly owner: AttemptOwner;
+  connect(endpoint: Endpoint): Promise<UpstreamConnection>;
+  /** The head for this endpoint; called once the endpoint is known. */
+  headFor(endpoint: Endpoint): OutgoingRequest;
+  onPicked(endpoint: Endpoint): void;
+}
+
+export class Attempt implements UpstreamEvents {
+  readonly #init: AttemptInit;
+  #token: PickToken | undefined;
+  #exchange: UpstreamExchange | undefined;
+  #abandoned = false;
+  #finished = false;
+
+  constructor(init: AttemptInit) {
+    this.#init = init;
+  }
+
+  get endpoint(): Endpoint | undefined {
+    return this.#token?.endpoint;
+  }
+
+  /** Whether the connection carried something before: a failure without an answer may only mean that it was stale. */
+  get wasReused(): boolean {
+    return this.#exchange?.reused ?? false;
+  }
+
+  /** Whether any byte of the request may have left. */
+  get wasSent(): boolean {
+    return this.#exchange !== undefined;
+  }
+
+  /** Picks and connects. Its failures come as `onFailed`, in a later turn or this one. */
+  async start(): Promise<void> {
+    try {
+      const connection = await this.#connect();
+      if (this.#abandoned) return;
+      this.#send(connection);
+    } catch (error) {
+      this.#fail(MeshError.from(error, ErrorCode.UPSTREAM_CONNECT_FAILED, { origin: "upstream", retry: "safe" }));
+    }
+  }
+
+  /** What the answer's head says of the endpoint; latency and health count from it. */
+  responded(outcome: AttemptOutcome): void {
+    if (this.#token) this.#init.balancers.responded(this.#token, outcome);
+  }
+
+  /** The attempt is over for the balancer. */
+  finish(outcome: AttemptOutcome): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    if (this.#token) this.#init.balancers.finished(this.#token, outcome);
+  }
+
+  /** Nobody wants to hear of it any more. */
+  abandon(error: MeshError, outcome: AttemptOutcome): void {
+    if (this.#abandoned) return;
+    this.#abandoned = true;
+    this.#init.body.detach();
+    this.#exchange?.abort(error);
+    this.finish(outcome);
+  }
+
+  consume(bytes: number): void {
+    this.#exchange?.consume(bytes);
+  }
+
+  onInformational(head: ResponseHead): void {
+    if (!this.#abandoned) this.#init.owner.onInformational(head);
+  }
+
+  onHead(head: ResponseHead, bodyLength: BodyLength): void {
+    if (!this.#abandoned) this.#init.owner.onHead(this, head, bodyLength);
+  }
+
+  onUpgraded(head: ResponseHead): void {
+    if (!this.#abandoned) this.#init.owner.onUpgraded(this, head);
+  }
+
+  onData(chunk: Buffer): void {
+    if (this.#abandoned) this.consume(chunk.length);
+    else this.#init.owner.onData(chunk);
+  }
+
+  onEnd(trailers: HeaderList): void {
+    if (!this.#abandoned) this.#init.owner.onEnd(trailers);
+  }
+
+  onDrain(): void {
+    if (!this.#abandoned) this.#init.body.onTargetDrain();
+  }
+
+  onClose(error: MeshError | undefined): void {
+    if (this.#abandoned) return;
+    if (error) this.#fail(error);
+    else {
+      this.#abandoned = true;
+      this.#init.owner.onComplete(this);
+    }
+  }
+
+  async #connect(): Promise<UpstreamConnection> {
+    const { balancers, cluster, pick, connect, onPicked } = this.#init;
+    const picked = balancers.pick(cluster, pick);
+    if (picked.kind === "none") {
+      const code = picked.reason === "circuit-open" ? ErrorCode.CIRCUIT_OPEN : ErrorCode.NO_HEALTHY_UPSTREAM;
+      throw new MeshError(code, picked.message, { retry: "never" });
+    }
+    this.#token = picked.token;
+    balancers.started(picked.token);
+    onPicked(picked.endpoint);
+    return connect(picked.endpoint);
+  }
+
+  #send(connection: UpstreamConnection): void {
+    const { body, bodyLength, headFor } = this.#init;
+    const { endpoint } = this.#token!;
+    this.#exchange = connection.request(headFor(endpoint), bodyLength, this);
+    body.attach(this.#exchange);
+  }
+
+  #fail(error: MeshError): void {
+    if (this.#abandoned) return;
+    this.#abandoned = true;
+    this.#init.body.detach();
+    this.#init.owner.onFailed(this, error);
+  }
+}

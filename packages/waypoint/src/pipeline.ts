@@ -1,0 +1,123 @@
+/**
+ * The way of one request through a waypoint, phase by phase. Read this first: each line is a phase, each phase a file of
+ * `phases/`, and each of those asks one folder.
+ *
+ *   terminate -> normalize -> authenticate -> route -> authorize -> disturb -> act (balance, retry, forward) -> observe
+ *
+ * A phase answers with the request knowing more than before, or with a `Stop`: the client's answer. Whoever is not stopped
+ * holds a permit, without which nothing can be forwarded.
+ */
+
+import { ErrorCode, type MeshError } from "@ambit/shared/errors";
+import type { HeaderList } from "@ambit/shared/http2";
+import type { JwtVerifier } from "./authenticate/index.ts";
+import { RequestInbox } from "./forward/request-inbox.ts";
+import { act, type ForwardServices } from "./phases/act.ts";
+import { authenticate } from "./phases/authenticate.ts";
+import { authorizeRequest } from "./phases/authorize.ts";
+import { disturb } from "./phases/disturb.ts";
+import { normalizeRequest } from "./phases/normalize.ts";
+import { routeRequest } from "./phases/route.ts";
+import { callerOf, isStop, type Stop, stopWith } from "./phases/stop.ts";
+import type { ExternalPermit } from "./policy/index.ts";
+import type { ArrivedRequest, KnownRequest, NormalRequest } from "./request-context.ts";
+import { localResponse, preflightResponse, sendResponse } from "./respond/index.ts";
+import type { ReplayMemory } from "./retry/index.ts";
+import { decideCors } from "./route/index.ts";
+
+/** Those whom the phases ask. */
+export interface Stages extends ForwardServices {
+  readonly replayMemory: ReplayMemory;
+  readonly verifier: JwtVerifier;
+  /** The chain's CUSTOM policies: a permit, or the authorizer's refusal. Asked only when there are some. */
+  askExternal(request: NormalRequest, inbox: RequestInbox): Promise<ExternalConsent | Stop>;
+  /** The exchange is over: its record can be told. Exactly once a request. */
+  onFinished(request: ArrivedRequest): void;
+  /** A refusal or failure that we answered ourselves; for the list of recent refusals. */
+  onStopped(request: ArrivedRequest, stop: Stop): void;
+  /** A bug: the request was answered with 500. */
+  onBug(error: unknown): void;
+}
+
+export interface ExternalConsent {
+  readonly permit: ExternalPermit | undefined;
+  /** The request's headers after what the authorizer changed. */
+  readonly headers: HeaderList;
+  /** To be set on the answer. */
+  readonly responseHeaders: HeaderList;
+}
+
+/** Serves one request, to its end. Never rejects. */
+export function serveRequest(arrived: Omit<ArrivedRequest, "signal">, stages: Stages): Promise<void> {
+  const { exchange, record } = arrived;
+  const inbox = new RequestInbox(exchange, record, stages.replayMemory, (error) => {
+    if (error && !record.finished) noteCut(arrived, error);
+    stages.onFinished(request);
+  });
+  const request: ArrivedRequest = { ...arrived, signal: inbox.signal };
+  exchange.receive(inbox);
+  const answer = (stop: Stop): void => answerWith(request, stop, inbox, stages);
+  return runPhases(request, inbox, stages, answer).then(
+    (stop) => {
+      if (stop && !request.signal.aborted) answer(stop);
+    },
+    (bug: unknown) => {
+      stages.onBug(bug);
+      const response = localResponse(callerOf(request), ErrorCode.INVARIANT_VIOLATED);
+      if (!request.signal.aborted) answer(stopWith(response));
+    },
+  );
+}
+
+async function runPhases(
+  arrived: ArrivedRequest,
+  inbox: RequestInbox,
+  stages: Stages,
+  answer: (stop: Stop) => void,
+): Promise<Stop | undefined> {
+  const normal = normalizeRequest(arrived, stages.localPrincipal());
+  if (isStop(normal)) return normal;
+  const known = await identify(normal, inbox, stages);
+  if (isStop(known)) return known;
+  const routed = routeRequest(known, stages.random);
+  if (isStop(routed)) return routed;
+  const authorized = authorizeRequest(routed);
+  if (isStop(authorized)) return authorized;
+  const disturbed = routed.route.fault && (await disturb(routed, stages.clock, stages.random));
+  if (disturbed) return disturbed;
+  // After authorization, as in Istio: a preflight needs a policy that lets it pass.
+  const cors = routed.route.cors
+    ? decideCors(routed.route.cors, arrived.exchange.head.method, routed.headers)
+    : ({ kind: "pass" } as const);
+  if (cors.kind === "answer") {
+    return stopWith(preflightResponse(cors.headers));
+  }
+  return act({ permit: authorized.permit, context: routed, inbox, cors, services: stages, answer });
+}
+
+/** CUSTOM before the token, as in Istio. */
+async function identify(normal: NormalRequest, inbox: RequestInbox, stages: Stages): Promise<KnownRequest | Stop> {
+  const { chain } = normal;
+  if (chain.authorization.custom.length === 0) {
+    if (chain.authentication === undefined) {
+      return { ...normal, token: undefined, external: undefined, responseHeaders: [] };
+    }
+    return authenticate(normal, stages.verifier, { external: undefined, responseHeaders: [] });
+  }
+  const consent = await stages.askExternal(normal, inbox);
+  if (isStop(consent)) return consent;
+  const { permit, headers, responseHeaders } = consent;
+  return authenticate({ ...normal, headers }, stages.verifier, { external: permit, responseHeaders });
+}
+
+function answerWith(request: ArrivedRequest, stop: Stop, inbox: RequestInbox, stages: Stages): void {
+  request.record.localResponse(stop.response, stop.policy);
+  if (stop.message !== "") stages.onStopped(request, stop);
+  inbox.body.discard();
+  sendResponse(request.exchange, stop.response);
+}
+
+/** The client left before anybody answered it. */
+function noteCut({ record }: Pick<ArrivedRequest, "record">, error: MeshError): void {
+  record.cut(error.code, error.origin === "downstream" ? "DC" : undefined, "downstream_remote_disconnect");
+}
