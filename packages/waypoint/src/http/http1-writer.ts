@@ -1,0 +1,130 @@
+/**
+ * The sending side of an HTTP/1 connection. Head, body and end that come in one turn leave in one write; a body is copied
+ * once, behind its chunk header.
+ */
+import type { Duplex } from "node:stream";
+import { atEndOfTurn, type TurnTask } from "./end-of-turn.ts";
+
+/** A piece this long is worth a write of its own; shorter ones wait for the end of the turn. */
+const LONG_BYTES = 16 * 1024;
+/** Room kept behind a piece for what usually follows: the end of its chunk and the last chunk. */
+const SPARE_BYTES = 16;
+/** Above it the owner is asked to pause. */
+const HIGH_WATER_BYTES = 256 * 1024;
+/** Longest chunk header with the CRLF before it. */
+const CHUNK_OVERHEAD = 24;
+
+export class Http1Writer implements TurnTask {
+  readonly #transport: Duplex;
+  /** Head that waits for company. */
+  #text = "";
+  #bytes: Buffer | undefined;
+  #fill = 0;
+  #due = false;
+  #roomy = true;
+  #open = true;
+
+  constructor(transport: Duplex) {
+    this.#transport = transport;
+  }
+
+  /** False: wait for the transport's 'drain'. */
+  get hasRoom(): boolean {
+    return this.#roomy || this.#transport.writableLength < HIGH_WATER_BYTES;
+  }
+
+  /** Something was written since the transport last had room. */
+  onTransportDrain(): void {
+    this.#roomy = true;
+  }
+
+  /** Heads and other latin-1 text; leaves with what follows, at the latest at the end of the turn. */
+  writeText(text: string): void {
+    if (!this.#open) return;
+    if (this.#bytes === undefined) this.#text += text;
+    else {
+      this.#reserve(text.length);
+      this.#fill += this.#bytes.write(text, this.#fill, "latin1");
+    }
+    this.#schedule();
+  }
+
+  /** Body bytes as they are. */
+  writeBytes(bytes: Buffer): void {
+    if (!this.#open) return;
+    this.#reserve(bytes.length);
+    this.#append(bytes);
+    this.#settle(bytes.length);
+  }
+
+  /** Body bytes as one chunk. */
+  writeChunk(bytes: Buffer): void {
+    if (!this.#open || bytes.length === 0) return;
+    this.#reserve(bytes.length + CHUNK_OVERHEAD);
+    const target = this.#bytes as Buffer;
+    this.#fill += target.write(`${bytes.length.toString(16)}\r\n`, this.#fill, "latin1");
+    this.#append(bytes);
+    this.#fill += target.write("\r\n", this.#fill, "latin1");
+    this.#settle(bytes.length);
+  }
+
+  /** Gives everything to the transport now. */
+  flush(): void {
+    if (this.#text === "" && this.#fill === 0) return;
+    const text = this.#text;
+    const bytes = this.#bytes;
+    const fill = this.#fill;
+    this.#text = "";
+    this.#bytes = undefined;
+    this.#fill = 0;
+    if (!this.#open || this.#transport.destroyed || this.#transport.writableEnded) return;
+    this.#roomy =
+      bytes === undefined ? this.#transport.write(text, "latin1") : this.#transport.write(bytes.subarray(0, fill));
+  }
+
+  onEndOfTurn(): void {
+    this.#due = false;
+    this.flush();
+  }
+
+  /** Sends what waits, then FIN. */
+  end(): void {
+    this.flush();
+    this.#open = false;
+    if (!this.#transport.destroyed && !this.#transport.writableEnded) this.#transport.end();
+  }
+
+  /** Forgets what waits; nothing is sent any more. */
+  close(): void {
+    this.#open = false;
+    this.#text = "";
+    this.#bytes = undefined;
+    this.#fill = 0;
+  }
+
+  /** Makes room for `bytes` more, with the waiting text in front. */
+  #reserve(bytes: number): void {
+    if (this.#bytes !== undefined && this.#bytes.length - this.#fill < bytes) this.flush();
+    if (this.#bytes !== undefined) return;
+    const text = this.#text;
+    this.#text = "";
+    this.#bytes = Buffer.allocUnsafe(text.length + bytes + SPARE_BYTES);
+    this.#fill = text === "" ? 0 : this.#bytes.write(text, 0, "latin1");
+  }
+
+  #append(bytes: Buffer): void {
+    bytes.copy(this.#bytes as Buffer, this.#fill);
+    this.#fill += bytes.length;
+  }
+
+  #settle(bytes: number): void {
+    if (bytes >= LONG_BYTES) this.flush();
+    else this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#due) return;
+    this.#due = true;
+    atEndOfTurn(this);
+  }
+}

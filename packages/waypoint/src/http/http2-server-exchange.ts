@@ -1,0 +1,220 @@
+/** One request on an HTTP/2 stream and the answer to it. Spec: RFC 9113 sections 8.1 to 8.4; RFC 8441. */
+import { ErrorCode, type MeshError } from "@ambit/shared/errors";
+import { H2Code, type H2Stream, type H2StreamHandlers, type HeaderList } from "@ambit/shared/http2";
+import { DeclaredLength } from "./declared-length.ts";
+import { atEndOfTurn, type TurnTask } from "./end-of-turn.ts";
+import { answeredEarly, downstreamGone, misuse, requestMalformed, unsendableField } from "./failures.ts";
+import { unsendable } from "./format-head.ts";
+import { httpFault } from "./http-fault.ts";
+import { type DecodedHead, encodeAccepted, encodeResponse } from "./http2-heads.ts";
+import { writeCopy } from "./http2-sending.ts";
+import type { BodyLength, DownstreamExchange, ExchangeEvents, RequestHead, ResponseHead } from "./message.ts";
+import { isBodiless } from "./response-head-parser.ts";
+import { allowedTrailers } from "./trailers.ts";
+
+const NONE: HeaderList = [];
+
+/** What came before somebody received it. The stream's window bounds it. */
+interface Early {
+  readonly chunks: Buffer[];
+  ended: boolean;
+  closed: boolean;
+}
+
+export interface StreamHost {
+  readonly date: string;
+  onFault(error: MeshError): void;
+}
+
+export class Http2ServerExchange implements DownstreamExchange, H2StreamHandlers, TurnTask {
+  readonly head: RequestHead;
+  readonly bodyLength: BodyLength;
+  readonly #host: StreamHost;
+  readonly #stream: H2Stream;
+  readonly #received: DeclaredLength;
+  #events: ExchangeEvents | undefined;
+  #early: Early | undefined = { chunks: [], ended: false, closed: false };
+  #trailers: HeaderList = NONE;
+  #requestEnded = false;
+  /** The final head, kept back until it is known whether anything follows it. */
+  #pending: HeaderList | undefined;
+  #headSent = false;
+  #answered = false;
+  #raw = false;
+  #bodiless = false;
+  #left: number | undefined;
+  #error: MeshError | undefined;
+  #over = false;
+
+  constructor(host: StreamHost, stream: H2Stream, decoded: DecodedHead<RequestHead>, endStream: boolean) {
+    this.#host = host;
+    this.#stream = stream;
+    this.head = decoded.head;
+    this.#received = new DeclaredLength(decoded.contentLength);
+    this.bodyLength = endStream ? 0 : decoded.contentLength;
+  }
+
+  receive(events: ExchangeEvents): void {
+    const early = this.#early;
+    if (this.#events !== undefined || early === undefined) return;
+    this.#events = events;
+    this.#early = undefined;
+    for (const chunk of early.chunks) events.onData(chunk);
+    if (early.ended && !this.#over) events.onEnd(this.#trailers);
+    if (early.closed) events.onClose(this.#error);
+  }
+
+  sendInformational(head: ResponseHead): void {
+    if (this.#over || this.#headSent || head.status < 100 || head.status > 199 || head.status === 101) return;
+    if (this.#refuses(head.headers)) return;
+    const init = { tellsLength: false, date: undefined };
+    this.#stream.sendHeaders(encodeResponse(head, undefined, init), false);
+  }
+
+  sendHead(head: ResponseHead, bodyLength: BodyLength): void {
+    if (this.#over || this.#headSent || this.#refuses(head.headers)) return;
+    if (head.status < 200 || head.status > 599) {
+      this.abort(misuse(`status ${head.status} in a final head`));
+      return;
+    }
+    this.#headSent = true;
+    const toHead = this.head.method === "HEAD";
+    this.#bodiless = toHead || isBodiless(head.status) || bodyLength === 0;
+    const tellsLength = toHead || head.status === 304;
+    const length = this.#bodiless && !(toHead && bodyLength) ? undefined : bodyLength;
+    this.#left = this.#bodiless ? 0 : bodyLength;
+    this.#pending = encodeResponse(head, length, { tellsLength, date: this.#host.date });
+    atEndOfTurn(this);
+  }
+
+  acceptUpgrade(head: ResponseHead): void {
+    if (this.#over || this.#headSent || this.#refuses(head.headers)) return;
+    if (this.head.upgrade === undefined) {
+      this.abort(misuse("an upgrade that was not asked for"));
+      return;
+    }
+    this.#headSent = true;
+    this.#raw = true;
+    this.#stream.sendHeaders(encodeAccepted(head), false);
+  }
+
+  write(bytes: Buffer): boolean {
+    if (this.#over || this.#answered || !this.#headSent || this.#bodiless) return true;
+    if (this.#left !== undefined && !this.#raw) {
+      if (bytes.length > this.#left) {
+        this.abort(misuse("a response longer than its head says"));
+        return true;
+      }
+      this.#left -= bytes.length;
+    }
+    this.#sendPending(false);
+    return writeCopy(this.#stream, bytes);
+  }
+
+  end(trailers: HeaderList = NONE): void {
+    if (this.#over || this.#answered) return;
+    const allowed = this.#raw ? NONE : allowedTrailers(trailers);
+    if (this.#refuses(allowed)) return;
+    if (!this.#headSent || (!this.#raw && this.#left !== undefined && this.#left > 0)) {
+      this.abort(misuse("a response shorter than its head says"));
+      return;
+    }
+    this.#answered = true;
+    if (this.#pending !== undefined && allowed.length === 0) this.#sendPending(true);
+    else {
+      this.#sendPending(false);
+      if (allowed.length > 0) this.#stream.sendHeaders(allowed, true);
+      else this.#stream.end();
+    }
+    // The answer is complete; what still comes of the request is of no use. RFC 9113 section 8.1.
+    if (!this.#raw && !this.#requestEnded && !this.#over) this.#stream.resetAfterEnd(H2Code.NO_ERROR);
+  }
+
+  consume(bytes: number): void {
+    this.#stream.consume(bytes);
+  }
+
+  abort(error: MeshError): void {
+    if (this.#over) return;
+    this.#error = error;
+    this.#pending = undefined;
+    this.#stream.reset(resetCodeOf(error));
+  }
+
+  onEndOfTurn(): void {
+    if (!this.#over) this.#sendPending(false);
+  }
+
+  // What the stream tells
+
+  /** Trailers. */
+  onHeaders(headers: HeaderList): void {
+    this.#trailers = allowedTrailers(headers);
+  }
+
+  onData(chunk: Buffer): void {
+    if (!this.#received.take(chunk.length)) this.#fault("a body longer than its Content-Length");
+    else if (this.#events !== undefined) this.#events.onData(chunk);
+    else if (!this.#answered) this.#early?.chunks.push(Buffer.from(chunk));
+  }
+
+  onEnd(): void {
+    if (!this.#received.complete) {
+      this.#fault("a body shorter than its Content-Length");
+      return;
+    }
+    this.#requestEnded = true;
+    if (this.#events !== undefined) this.#events.onEnd(this.#raw ? NONE : this.#trailers);
+    else if (this.#early !== undefined) this.#early.ended = true;
+  }
+
+  onDrain(): void {
+    this.#events?.onDrain();
+  }
+
+  onClose(error: MeshError | undefined): void {
+    this.#over = true;
+    this.#pending = undefined;
+    this.#error ??= this.#meaningOf(error);
+    if (this.#events !== undefined) this.#events.onClose(this.#error);
+    else if (this.#early !== undefined) this.#early.closed = true;
+  }
+
+  /** A request that breaks its own Content-Length never looks complete to anybody. */
+  #fault(message: string): void {
+    this.#error = requestMalformed(httpFault(400, message), 0);
+    this.#host.onFault(this.#error);
+    this.#stream.reset(H2Code.PROTOCOL_ERROR);
+  }
+
+  #meaningOf(error: MeshError | undefined): MeshError | undefined {
+    if (error === undefined) return undefined;
+    const code = error.context["h2Code"];
+    if (this.#answered && error.origin === "local" && code === H2Code.NO_ERROR) {
+      return this.head.upgrade === undefined ? answeredEarly("local") : undefined;
+    }
+    const cut = error.code === ErrorCode.H2_STREAM_RESET || error.code === ErrorCode.H2_SESSION_CLOSED;
+    return cut && error.origin === "downstream" ? downstreamGone(error.message, error) : error;
+  }
+
+  #refuses(headers: HeaderList): boolean {
+    const bad = unsendable(headers);
+    if (bad === undefined) return false;
+    this.abort(unsendableField(bad));
+    return true;
+  }
+
+  #sendPending(endStream: boolean): void {
+    const pending = this.#pending;
+    if (pending === undefined) return;
+    this.#pending = undefined;
+    this.#stream.sendHeaders(pending, endStream);
+  }
+}
+
+/** What a client may learn of why: that it was given up, that it should slow down, or only that it failed. */
+function resetCodeOf(error: MeshError): number {
+  if (error.code === ErrorCode.CANCELLED) return H2Code.CANCEL;
+  const code = error.context["h2Code"];
+  return code === H2Code.CANCEL || code === H2Code.ENHANCE_YOUR_CALM ? code : H2Code.INTERNAL_ERROR;
+}
