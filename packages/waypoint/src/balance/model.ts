@@ -24,6 +24,8 @@ export interface Cluster {
   readonly transport: UpstreamTransport;
   /** Set for clusters that send to exactly what the tunnel named. */
   readonly original: boolean;
+  /** How such a cluster reaches it: through the endpoint's own proxy (`encap`), or straight. Undefined = straight. */
+  readonly originalReach?: "hbone" | "plain";
   /** Endpoints come from DNS: names to look up again and again. */
   readonly dns:
     | { readonly hostnames: readonly { readonly hostname: string; readonly port: number }[]; readonly logical: boolean }

@@ -60,6 +60,8 @@ export interface HttpChain extends ChainBase {
   /** Upgrades that may pass, lower case. */
   readonly upgrades: readonly string[];
   readonly forwardedClientCert: "sanitize" | "replace-with-peer" | "forward";
+  /** So many proxies before us may be believed in X-Forwarded-For; undefined and 0 = none. */
+  readonly trustedHops?: number;
   readonly authentication: JwtAuthentication | undefined;
   readonly authorization: HttpAuthorization;
   readonly routes: RouteTable;
