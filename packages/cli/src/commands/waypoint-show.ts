@@ -1,4 +1,4 @@
-import { formatYaml } from "@ambit/shared/kube";
+import { CLUSTER_RUNTIME, formatYaml, type KubeObject, renderWaypoint } from "@ambit/shared/kube";
 import { LabClient } from "@ambit/shared/lab-client";
 import { print, printJson } from "../output.ts";
 import { renderWaypointList, renderWaypointStatus } from "../render/waypoints.ts";
@@ -7,10 +7,17 @@ import type { PlaceOptions, ShapeOptions } from "./waypoint.ts";
 import { gatewayFrom } from "./waypoint-apply.ts";
 
 /** Asks no lab: what it prints goes to any cluster. */
-export function generateWaypoint(options: ShapeOptions): void {
+export function generateWaypoint(options: ShapeOptions & { readonly objects?: boolean }): void {
   const gateway = gatewayFrom(options);
-  if (options.output === "json") printJson(gateway);
-  else print(formatYaml(gateway));
+  const made = options.objects ? renderWaypoint(gateway, CLUSTER_RUNTIME).objects.map(withoutOwner) : [];
+  if (options.output !== "json") print(formatYaml(gateway, ...made));
+  else printJson(options.objects ? { apiVersion: "v1", kind: "List", items: [gateway, ...made] } : gateway);
+}
+
+/** An owner is named by its uid, which only the cluster knows. */
+function withoutOwner(object: KubeObject): KubeObject {
+  const { ownerReferences: _owners, ...metadata } = object.metadata;
+  return { ...object, metadata };
 }
 
 export async function listWaypoints(options: PlaceOptions): Promise<void> {

@@ -47,6 +47,7 @@ export function addWaypoint(program: Command): void {
     .action(applyWaypoint);
   withShape(group.command("generate"))
     .description("print the Gateway that apply would create, as YAML")
+    .option("--objects", "with what a controller makes of it, for a cluster that has none")
     .action(generateWaypoint);
   withPlace(group.command("status"))
     .description("conditions, since when they hold, and pods")

@@ -1,5 +1,6 @@
 import { stringify } from "yaml";
 import type { KubeObject } from "./model.ts";
 
-/** One document, as a person would write it; read back by `parseKubeFile`. */
-export const formatYaml = (object: KubeObject): string => stringify(object, { lineWidth: 120 });
+/** A document an object, as a person would write them; read back by `parseKubeFile`. */
+export const formatYaml = (...objects: readonly KubeObject[]): string =>
+  objects.map((object) => stringify(object, { lineWidth: 120, aliasDuplicateObjects: false })).join("---\n");

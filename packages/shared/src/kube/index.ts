@@ -19,6 +19,7 @@ export {
   textAt,
   textsAt,
 } from "./accessors.ts";
+export { isRecord } from "./checks/field-checks.ts";
 export {
   DATAPLANE_MODE_LABEL,
   type Enrolment,
@@ -61,5 +62,5 @@ export {
   waypointName,
 } from "./waypoint-gateway.ts";
 export { type RenderedWaypoint, renderWaypoint } from "./waypoint-manifests.ts";
-export { WAYPOINT_CONTAINER, type WaypointRuntime } from "./waypoint-pod.ts";
+export { CLUSTER_RUNTIME, WAYPOINT_CONTAINER, type WaypointRuntime } from "./waypoint-pod.ts";
 export { readYaml } from "./yaml-documents.ts";

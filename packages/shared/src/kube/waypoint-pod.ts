@@ -29,6 +29,17 @@ export interface WaypointRuntime {
   readonly env: Readonly<Record<string, string>>;
 }
 
+/** In a cluster: our image, and the control plane where Istio's is. */
+export const CLUSTER_RUNTIME: WaypointRuntime = {
+  image: "ambit/waypoint:0.1.0",
+  controlPlane: `https://istiod.istio-system.svc:${Port.CONTROL_PLANE}`,
+  rootCertificate: "/var/run/secrets/istio/root-cert.pem",
+  token: "/var/run/secrets/tokens/istio-token",
+  clusterDomain: "cluster.local",
+  // glibc: one arena for all threads, and no trimming of the heap that a busy proxy takes again at once.
+  env: { MALLOC_ARENA_MAX: "1", MALLOC_TRIM_THRESHOLD_: "67108864" },
+};
+
 /** What every part of a rendered waypoint is made from. */
 export interface WaypointFacts {
   readonly gateway: KubeObject;
@@ -65,6 +76,8 @@ function podSpec(facts: WaypointFacts): Fields {
   return {
     serviceAccountName: facts.account,
     terminationGracePeriodSeconds: GRACE_SECONDS,
+    // It asks the control plane, never the API server.
+    automountServiceAccountToken: false,
     // Variables named after other services could be taken for settings.
     enableServiceLinks: false,
     containers: [container(facts)],
