@@ -38,5 +38,7 @@ export function pickByWeight(sums: Float64Array, unit: number): number {
     if (sums[middle]! > target) high = middle;
     else low = middle + 1;
   }
+  // A draw just under 1 may round up to the total, past everybody: the last with a weight takes it.
+  while (low > 0 && sums[low] === sums[low - 1]) low -= 1;
   return low;
 }

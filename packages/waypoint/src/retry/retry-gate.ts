@@ -64,7 +64,7 @@ class Gate implements RetryGate {
     breaker.release("retries");
     this.stats.refusedByBudget += 1;
     const { percent } = this.#configOf(cluster);
-    const message = `retries of ${serviceOf(cluster)} already are ${percent} % of its requests`;
+    const message = `retries of ${serviceOf(cluster)} used up their budget of ${percent} % of its requests`;
     return { kind: "refused", reason: "budget", message };
   }
 
