@@ -102,6 +102,25 @@ interface Entry {
     expect(result.ok).toBeGreaterThan(100);
   }, 150_000);
 
+  it("spreads the requests of one client over all its pods, by stream and not by connection", async () => {
+    must(waypoint("apply", "-n", "app", "--enroll-namespace", "--replicas", "3", "--wait"));
+    const [gateway] = await lab.client.objects({ kind: "Gateway", namespace: "app", name: "waypoint" });
+    // Without it, ztunnels keep to the pods of their own zone.
+    const annotations = { ...gateway?.metadata.annotations, "networking.istio.io/traffic-distribution": "Any" };
+    await lab.apply({ ...gateway, metadata: { name: "waypoint", namespace: "app", annotations }, status: undefined });
+    await eventually(
+      "every pod has served",
+      async () => {
+        for (let n = 0; n < 10; n++) await lab.get("app/client", `${WEB}spread-over-all`);
+        const pods = await waypointPods();
+        return (
+          pods.length === 3 && pods.every((pod) => ambit("logs", `app/${pod.name}`).stdout.includes("spread-over-all"))
+        );
+      },
+      60_000,
+    );
+  }, 120_000);
+
   it("starts again when it is killed", async () => {
     must(waypoint("apply", "-n", "app", "--enroll-namespace", "--wait"));
     const [before] = await waypointPods();

@@ -89,6 +89,14 @@ describe("renderWaypoint", () => {
     });
   });
 
+  it("prefers pods of the client's zone unless the Gateway says otherwise", () => {
+    const name = "networking.istio.io/traffic-distribution";
+    const ofService = (object: KubeObject): string | undefined =>
+      render(object).get("Service")?.metadata.annotations?.[name];
+    expect(ofService(gateway())).toBe("PreferClose");
+    expect(ofService(gateway({ annotations: { [name]: "Any" } }))).toBe("Any");
+  });
+
   it("asks for readiness at /healthz/ready of port 15021, and waits before it is told to stop", () => {
     const [container] = templateOf(gateway()).spec.containers;
     const httpGet = { path: "/healthz/ready", port: 15021 };

@@ -24,6 +24,7 @@ import {
 import { podTemplate, type WaypointFacts, type WaypointRuntime } from "./waypoint-pod.ts";
 
 const SERVICE_ACCOUNT_OVERRIDE = "gateway.istio.io/service-account";
+const TRAFFIC_DISTRIBUTION = "networking.istio.io/traffic-distribution";
 const LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration";
 
 export interface RenderedWaypoint {
@@ -80,13 +81,11 @@ function annotationsFor(gateway: KubeObject): Labels {
   return rest;
 }
 
-function metadata(
-  { gateway, labels, annotations }: WaypointFacts,
-  name: string,
-  more: Labels = {},
-): KubeObject["metadata"] {
+/** @param presets  annotations that give way to the Gateway's own */
+function metadata(facts: WaypointFacts, name: string, presets: Labels = {}): KubeObject["metadata"] {
+  const { gateway, labels, annotations } = facts;
   const { uid } = gateway.metadata;
-  const all = { ...annotations, ...more };
+  const all = { ...presets, ...annotations };
   return {
     name,
     namespace: namespaceOf(gateway) || "default",
@@ -116,7 +115,7 @@ function service(facts: WaypointFacts): KubeObject {
   return {
     apiVersion: "v1",
     kind: "Service",
-    metadata: metadata(facts, facts.name, { "networking.istio.io/traffic-distribution": "PreferClose" }),
+    metadata: metadata(facts, facts.name, { [TRAFFIC_DISTRIBUTION]: "PreferClose" }),
     spec: {
       type: "ClusterIP",
       ipFamilyPolicy: "PreferDualStack",
