@@ -58,9 +58,15 @@ describe("stepGateways", () => {
 
   it("does not fight over a name that two Gateways want", () => {
     const other = gateway({ name: "other", uid: "g2", annotations: { "gateway.istio.io/name-override": "waypoint" } });
-    const { ensure } = step(gateway());
-    const next = step(gateway(), other, ...ensure);
+    const { ensure } = step(gateway(), other);
+    expect(ensure.map(({ metadata }) => metadata.ownerReferences?.[0]?.name)).toEqual([
+      "waypoint",
+      "waypoint",
+      "waypoint",
+    ]);
+    const next = step(other, gateway(), ...ensure);
     expect([keys(next.ensure), next.remove]).toEqual([MADE, []]);
+    expect(next.problems).toContain("Gateway shop/other: Deployment shop/waypoint exists and is not its own");
   });
 
   it("does not touch pods: they belong to the Deployment", () => {

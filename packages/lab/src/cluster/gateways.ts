@@ -32,25 +32,28 @@ const MADE_KINDS: ReadonlySet<string> = new Set(["ServiceAccount", "Service", "D
 /** @param objects  all of the lab's, without those that are being deleted */
 export function stepGateways(objects: readonly KubeObject[], runtime: WaypointRuntime): GatewayStep {
   const existing = new Map(objects.map((object) => [objectKey(object), object]));
-  const ensure: KubeObject[] = [];
+  const gateways = waypointGateways(objects);
+  const live = new Set(gateways.map(({ metadata }) => metadata.uid));
+  const ensure = new Map<string, KubeObject>();
   const problems: string[] = [];
   const wanted = new Set<string>();
-  for (const gateway of waypointGateways(objects)) {
+  for (const gateway of gateways) {
     const rendered = renderWaypoint(gateway, runtime);
     problems.push(...rendered.problems.map((text) => `${describe(gateway)}: ${text}`));
     for (const object of rendered.objects) {
       const key = objectKey(object);
-      const there = existing.get(key);
+      const there = existing.get(key) ?? ensure.get(key);
       wanted.add(`${key} ${gateway.metadata.uid}`);
-      if (there === undefined || isMadeFor(there, gateway)) ensure.push(object);
-      else if (!isMadeForAny(there))
+      if (there === undefined || isMadeFor(there, gateway)) ensure.set(key, object);
+      // What an owner that is gone has left is removed now, and made anew in the next step.
+      else if (!isMadeForAny(there) || live.has(ownerOf(there)))
         problems.push(`${describe(gateway)}: ${describe(there)} exists and is not its own`);
     }
   }
   const remove = objects.filter(
     (object) => isMadeForAny(object) && !wanted.has(`${objectKey(object)} ${ownerOf(object)}`),
   );
-  return { ensure, remove, problems };
+  return { ensure: [...ensure.values()], remove, problems };
 }
 
 /** Oldest first by the order of the store: of two that want one name, the first keeps it. */
