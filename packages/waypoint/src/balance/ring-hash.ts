@@ -9,7 +9,7 @@ import { type HashMember, type HashTable, walk } from "./hash-table.ts";
 import type { RequestHash } from "./request-hash.ts";
 import { xxHash64 } from "./xx-hash.ts";
 
-/** Bounds memory (8 bytes an entry) and the time to build (under 0.2 s). Differs: Envoy allows 8 Mi. */
+/** Bounds memory (8 bytes an entry) and the time to build (0.1 s). Differs: Envoy allows 8 Mi. */
 export const MAXIMUM_RING = 131_072;
 
 /** Of an entry's 53 bits the upper 32 are the place on the ring and the lower 21 the member, so one sort does it all. */
