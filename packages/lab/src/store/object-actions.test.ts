@@ -169,7 +169,27 @@ describe("patches", () => {
   });
 });
 
+describe("ensure", () => {
+  it("makes, leaves alone, and brings back what was changed, with what others added", () => {
+    const made = namespace("a", { x: "1" }) as KubeObject;
+    const changes: number[] = [];
+    actions.ensure(made);
+    store.onChange(() => changes.push(1));
+    actions.ensure(made);
+    expect(changes).toEqual([]);
+    actions.label({ kind: "Namespace", name: "a" }, { x: "2", y: "3" }, true);
+    actions.ensure(made);
+    expect(store.list("Namespace")[0]?.metadata.labels).toEqual({ x: "1", y: "3" });
+  });
+});
+
 describe("applyOver", () => {
+  it("keeps who made the object when a user's text says nothing about that", () => {
+    const ownerReferences = [{ kind: "Gateway", name: "w", uid: "u", controller: true }];
+    const stored: KubeObject = { ...pod("one"), metadata: { ...pod("one").metadata, ownerReferences } };
+    expect(applyOver(stored, undefined, pod("two")).metadata.ownerReferences).toEqual(ownerReferences);
+  });
+
   it("does not lose the mark of an object that is being deleted", () => {
     const stored = { ...pod("one"), metadata: { ...pod("one").metadata, uid: "u", deletionTimestamp: "now" } };
     expect(applyOver(stored, undefined, pod("two")).metadata.deletionTimestamp).toBe("now");
