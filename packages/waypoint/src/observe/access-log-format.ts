@@ -120,7 +120,9 @@ function parseFormat(template: string): Result<readonly Part[]> {
     if (name !== undefined) {
       const read = compileCommand(name, argument);
       if (!read.ok) return read;
-      parts.push({ read: read.value, maxChars: Number(limit ?? Number.POSITIVE_INFINITY), isQuoted });
+      // The blanks of a time are the format's own.
+      const keepsBlanks = isQuoted || name === "START_TIME";
+      parts.push({ read: read.value, maxChars: Number(limit ?? Number.POSITIVE_INFINITY), isQuoted: keepsBlanks });
       continue;
     }
     if (whole === "%") return err("expected %COMMAND% or %COMMAND(ARGUMENT):LENGTH%; a percent sign is written %%");

@@ -95,7 +95,8 @@ function commonLabels({ source, destination, destinationService }: Parties, prot
   ];
 }
 
-const flagsLabel = (flags: readonly string[]): string => (flags.length === 0 ? "-" : flags.join(","));
+/** In one order, so that the same flags are the same series. */
+const flagsLabel = (flags: readonly string[]): string => (flags.length === 0 ? "-" : flags.toSorted().join(","));
 const securityLabel = (source: PeerInfo): string => (source.principal === "" ? "none" : "mutual_tls");
 
 /** Kept apart in the overflow series; everything else in it reads `unknown`. */

@@ -84,16 +84,22 @@ async function withConnection(
   exchange: (duplex: Duplex, settle: Settle) => void,
 ): Promise<SendOutcome> {
   const { promise, resolve } = Promise.withResolvers<SendOutcome>();
-  const retry = (reason: string): void => resolve({ kind: "retry", reason, afterMs: undefined });
+  let settled = false;
+  const settle = (outcome: SendOutcome): void => {
+    settled = true;
+    resolve(outcome);
+  };
+  const retry = (reason: string): void => settle({ kind: "retry", reason, afterMs: undefined });
   const clock = init.clock ?? systemClock;
   const cancel = clock.after(init.timeoutMs ?? DEFAULT_TIMEOUT_MS, () => retry("no answer in time"));
-  const dialled = init.dial().then(
+  const dialled = (async () => init.dial())().then(
     (duplex) => {
       // From here to its end: an error of the stream must always find a listener.
       duplex.on("error", (error) => retry(error.message));
       duplex.once("close", () => retry("the connection closed before an answer"));
       try {
-        exchange(duplex, resolve);
+        // Not when the deadline passed while dialling: the batch would go out twice.
+        if (!settled) exchange(duplex, settle);
       } catch (error) {
         retry(MeshError.from(error, ErrorCode.UPSTREAM_RESET).message);
       }
@@ -106,7 +112,6 @@ async function withConnection(
   );
   const outcome = await promise;
   cancel();
-  // Also when the deadline passed while dialling: what arrives later is closed.
   void dialled.then((duplex) => duplex?.destroy());
   return outcome;
 }
@@ -115,7 +120,6 @@ function post(duplex: Duplex, authority: string, path: string, body: string, set
   const retry = (error: Error): void => settle({ kind: "retry", reason: error.message, afterMs: undefined });
   const request = httpRequest({
     createConnection: () => duplex,
-    agent: false,
     method: "POST",
     path,
     headers: {
