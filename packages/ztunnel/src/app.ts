@@ -1,4 +1,5 @@
 /** The composition root: makes every part of a ztunnel process and joins them. Decides nothing itself. */
+import { startHttpServices } from "@ambit/shared/admin";
 import type { CertificateIssuer, SecretManager } from "@ambit/shared/ca";
 import { createSecretManager } from "@ambit/shared/ca";
 import { Readiness } from "@ambit/shared/lifecycle";
@@ -13,7 +14,6 @@ import { adminRoutes } from "./control/admin-routes.ts";
 import { type CrlWatch, watchCrl } from "./control/crl-watch.ts";
 import { createDataPlane, type DataPlane } from "./control/data-plane.ts";
 import { registerGauges } from "./control/gauges.ts";
-import { startHttpServices } from "./control/http-services.ts";
 import { LocalCertificates } from "./control/local-certificates.ts";
 import { createMeshHandlers, type MeshHandlers } from "./control/mesh-feed.ts";
 import { createZtunnelMetrics, type ZtunnelMetrics } from "./control/metrics.ts";

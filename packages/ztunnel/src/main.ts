@@ -2,13 +2,13 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { type ConfigMistake, configError } from "@ambit/shared/config";
-import { compactMemory, compactWhenIdle, createShutdown, guardAgainstBugs } from "@ambit/shared/lifecycle";
+import { compactMemory, compactWhenIdle, createShutdown, guardAgainstBugs, nodeWarning } from "@ambit/shared/lifecycle";
 import { createLogSystem, type Logger, type LogSystem } from "@ambit/shared/log";
 import type { Platform } from "@ambit/shared/platform";
 import { systemClock, systemRandom } from "@ambit/shared/time";
 import { type Command, parseArguments, USAGE } from "./config/arguments.ts";
 import { parseConfig, redactConfig, type ZtunnelConfig } from "./config/index.ts";
-import { nodeWarning, packageVersion } from "./control/version.ts";
+import { packageVersion } from "./control/version.ts";
 
 /** Codes of sysexits.h. */
 const EXIT_USAGE = 64;

@@ -11,3 +11,4 @@ export {
   startHttpService,
   text,
 } from "./http-service.ts";
+export { type HttpServices, startHttpServices } from "./http-services.ts";

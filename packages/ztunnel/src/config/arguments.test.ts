@@ -1,5 +1,5 @@
+import { nodeWarning } from "@ambit/shared/lifecycle";
 import { describe, expect, it } from "@jest/globals";
-import { nodeWarning } from "../control/version.ts";
 import { parseArguments } from "./arguments.ts";
 
 describe("parseArguments", () => {

@@ -1,5 +1,5 @@
+import { parseEndpoint } from "@ambit/shared/proxy-config";
 import { describe, expect, it } from "@jest/globals";
-import { parseEndpoint } from "./control-plane.ts";
 import { nameserversOf } from "./dns.ts";
 import { parseConfig, redactConfig, type ZtunnelConfig } from "./index.ts";
 

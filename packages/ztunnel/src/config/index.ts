@@ -1,15 +1,25 @@
 import { type ConfigMistake, deepFreeze, type Env, EnvReader } from "@ambit/shared/config";
 import { err, ok, type Result } from "@ambit/shared/errors";
+import {
+  type ListenConfig,
+  type LoggingConfig,
+  readHttp2,
+  readListen,
+  readLogging,
+  readPool,
+  readShutdown,
+  redactAccess,
+  type ShutdownConfig,
+} from "@ambit/shared/proxy-config";
 import { type ControlPlaneConfig, readControlPlane } from "./control-plane.ts";
 import { readDns } from "./dns.ts";
 import { type EnrolmentConfig, readEnrolment } from "./enrolment.ts";
 import { readLimits, readWorkers, type WorkersConfig } from "./limits.ts";
-import { type ListenConfig, readListen } from "./listen.ts";
-import { type LoggingConfig, readLogging } from "./logging.ts";
-import { readHttp2, readPool } from "./pool.ts";
-import { readShutdown, type ShutdownConfig } from "./shutdown.ts";
 import { readSockets, readTimeouts } from "./sockets.ts";
 import { rejectUnsupported } from "./unsupported.ts";
+
+const MIB = 1024 * 1024;
+const HTTP2_DEFAULTS = { streamWindowBytes: 4 * MIB, connectionWindowBytes: 16 * MIB, frameBytes: MIB };
 
 /** The part of the configuration a data worker needs. Plain data: it crosses the thread boundary. */
 export interface DataPlaneConfig {
@@ -91,7 +101,7 @@ function readAll(reader: EnvReader, facts: MachineFacts): ZtunnelConfig {
       clusterId: controlPlane.clusterId,
       clusterDomain: reader.text("CLUSTER_DOMAIN", "cluster.local"),
       ...readSockets(reader),
-      http2: readHttp2(reader),
+      http2: readHttp2(reader, HTTP2_DEFAULTS),
       pool: readPool(reader),
       timeouts: readTimeouts(reader),
       limits: readLimits(reader),
@@ -103,22 +113,5 @@ function readAll(reader: EnvReader, facts: MachineFacts): ZtunnelConfig {
 /** The configuration as it may be shown: the token and inline PEM are hidden. */
 export function redactConfig(config: ZtunnelConfig): Readonly<Record<string, unknown>> {
   const { controlPlane } = config;
-  const hidePem = (text: string): string => (text.includes("-----BEGIN") ? "<PEM text>" : text);
-  return {
-    ...config,
-    controlPlane: {
-      ...controlPlane,
-      authToken: "<redacted>",
-      xds: {
-        ...controlPlane.xds,
-        rootCa: hidePem(controlPlane.xds.rootCa),
-        headers: Object.keys(controlPlane.xds.headers),
-      },
-      ca: {
-        ...controlPlane.ca,
-        rootCa: hidePem(controlPlane.ca.rootCa),
-        headers: Object.keys(controlPlane.ca.headers),
-      },
-    },
-  };
+  return { ...config, controlPlane: { ...controlPlane, ...redactAccess(controlPlane) } };
 }

@@ -2,9 +2,9 @@
 import { existsSync } from "node:fs";
 import { type ControlPlaneAccess, createGrpcIssuer } from "@ambit/shared/ca";
 import { createFolderSource } from "@ambit/shared/kube";
+import type { ServiceAccess } from "@ambit/shared/proxy-config";
 import { createXdsClient } from "@ambit/shared/xds";
 import type { RunningEnrolment, ZtunnelParts, ZtunnelSeams } from "../app.ts";
-import type { ServiceAccess } from "../config/control-plane.ts";
 import type { ZtunnelConfig } from "../config/index.ts";
 import {
   createEnrolment,

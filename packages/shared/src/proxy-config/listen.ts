@@ -1,5 +1,5 @@
-import type { EnvReader } from "@ambit/shared/config";
-import { type IpAddress, ipOf, isLoopback, Port, parseIp } from "@ambit/shared/net";
+import type { EnvReader } from "../config/index.ts";
+import { type IpAddress, ipOf, isLoopback, Port, parseIp } from "../net/index.ts";
 
 /** Where the process's own HTTP servers listen. */
 export interface ListenConfig {

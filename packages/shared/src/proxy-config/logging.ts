@@ -1,5 +1,5 @@
-import type { EnvReader } from "@ambit/shared/config";
-import { type LevelFilter, parseLevelFilter } from "@ambit/shared/log";
+import type { EnvReader } from "../config/index.ts";
+import { type LevelFilter, parseLevelFilter } from "../log/index.ts";
 
 export interface LoggingConfig {
   readonly format: "plain" | "json";

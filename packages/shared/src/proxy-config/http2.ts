@@ -1,8 +1,4 @@
-import type { EnvReader } from "@ambit/shared/config";
-
-const MIB = 1024 * 1024;
-const DEFAULT_MAX_STREAMS = 100;
-const DEFAULT_IDLE_RELEASE_MS = 5 * 60_000;
+import type { EnvReader } from "../config/index.ts";
 
 /** Flow-control windows of HBONE, bytes. */
 export interface Http2Config {
@@ -11,20 +7,23 @@ export interface Http2Config {
   readonly frameBytes: number;
 }
 
+export function readHttp2(env: EnvReader, defaults: Http2Config): Http2Config {
+  const window = { min: 65_535, max: 2 ** 31 - 1 };
+  return {
+    streamWindowBytes: env.integer("HTTP2_STREAM_WINDOW_SIZE", defaults.streamWindowBytes, window),
+    connectionWindowBytes: env.integer("HTTP2_CONNECTION_WINDOW_SIZE", defaults.connectionWindowBytes, window),
+    frameBytes: env.integer("HTTP2_FRAME_SIZE", defaults.frameBytes, { min: 16_384, max: 2 ** 24 - 1 }),
+  };
+}
+
+const DEFAULT_MAX_STREAMS = 100;
+const DEFAULT_IDLE_RELEASE_MS = 5 * 60_000;
+
 /** The outbound pool of HBONE sessions. */
 export interface PoolConfig {
   readonly maxStreamsPerSession: number;
   /** A session without streams is closed after this long. */
   readonly idleReleaseMs: number;
-}
-
-export function readHttp2(env: EnvReader): Http2Config {
-  const window = { min: 65_535, max: 2 ** 31 - 1 };
-  return {
-    streamWindowBytes: env.integer("HTTP2_STREAM_WINDOW_SIZE", 4 * MIB, window),
-    connectionWindowBytes: env.integer("HTTP2_CONNECTION_WINDOW_SIZE", 16 * MIB, window),
-    frameBytes: env.integer("HTTP2_FRAME_SIZE", MIB, { min: 16_384, max: 2 ** 24 - 1 }),
-  };
 }
 
 export function readPool(env: EnvReader): PoolConfig {

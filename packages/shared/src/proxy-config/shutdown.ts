@@ -1,5 +1,5 @@
-import type { EnvReader } from "@ambit/shared/config";
-import { drainDeadlineMs } from "@ambit/shared/lifecycle";
+import type { EnvReader } from "../config/index.ts";
+import { drainDeadlineMs } from "../lifecycle/index.ts";
 
 export interface ShutdownConfig {
   /** How long connections may go on once a shutdown is asked for. */

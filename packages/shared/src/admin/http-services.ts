@@ -1,9 +1,10 @@
-import { type HttpService, metricsRoutes, type Route, readinessRoutes, startHttpService } from "@ambit/shared/admin";
-import type { Readiness } from "@ambit/shared/lifecycle";
-import type { Logger } from "@ambit/shared/log";
-import type { MetricsRegistry } from "@ambit/shared/metrics";
-import type { SocketAddress } from "@ambit/shared/net";
-import type { ListenConfig } from "../config/listen.ts";
+import type { Readiness } from "../lifecycle/index.ts";
+import type { Logger } from "../log/index.ts";
+import type { MetricsRegistry } from "../metrics/index.ts";
+import type { SocketAddress } from "../net/index.ts";
+import type { ListenConfig } from "../proxy-config/index.ts";
+import { metricsRoutes, readinessRoutes } from "./common-routes.ts";
+import { type HttpService, type Route, startHttpService } from "./http-service.ts";
 
 const CLOSE_GRACE_MS = 500;
 
