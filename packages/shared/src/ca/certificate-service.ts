@@ -17,11 +17,16 @@ const IMPERSONATED_IDENTITY = "ImpersonatedIdentity";
 /** Nobody's lifetime; keeps dates within what a certificate holds. */
 const MAX_TTL_SECONDS = 10 * 365 * 24 * 3_600;
 
-export function certificateRequest(identity: string, csrPem: string, ttlSeconds: number): IstioCertificateRequest {
+/** @param identity  of the pod that a node proxy asks for; undefined: the caller's own, which is its token's */
+export function certificateRequest(
+  identity: string | undefined,
+  csrPem: string,
+  ttlSeconds: number,
+): IstioCertificateRequest {
   return create(IstioCertificateRequestSchema, {
     csr: csrPem,
     validityDuration: BigInt(Math.floor(ttlSeconds)),
-    metadata: { [IMPERSONATED_IDENTITY]: identity },
+    ...(identity === undefined ? {} : { metadata: { [IMPERSONATED_IDENTITY]: identity } }),
   });
 }
 

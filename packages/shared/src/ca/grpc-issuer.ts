@@ -15,6 +15,11 @@ import {
 
 export interface GrpcIssuerInit {
   readonly access: ControlPlaneAccess;
+  /**
+   * Whose certificates are asked for: "pods" names each (a node proxy, which the CA must allow it), "own" names nobody
+   * and gets the identity of the token. Default "pods".
+   */
+  readonly asksFor?: "pods" | "own";
   /** For one call, connecting included. Default 10 000. */
   readonly deadlineMs?: number;
 }
@@ -45,17 +50,19 @@ export function createGrpcIssuer(init: GrpcIssuerInit): CertificateIssuer {
 class GrpcIssuer implements CertificateIssuer {
   readonly #access: ControlPlaneAccess;
   readonly #deadlineMs: number;
+  readonly #asksFor: "pods" | "own";
   #connection: Connection | undefined;
 
   constructor(init: GrpcIssuerInit) {
     this.#access = init.access;
     this.#deadlineMs = init.deadlineMs ?? DEFAULT_DEADLINE_MS;
+    this.#asksFor = init.asksFor ?? "pods";
   }
 
   async sign(identity: SpiffeUri, csrPem: string, ttlSeconds: number): Promise<readonly string[]> {
     const metadata = await callMetadata(this.#access);
     const connection = await this.#connect();
-    const request = certificateRequest(identity, csrPem, ttlSeconds);
+    const request = certificateRequest(this.#asksFor === "pods" ? identity : undefined, csrPem, ttlSeconds);
     connection.calls += 1;
     try {
       const response = await this.#call(connection.client, request, metadata);

@@ -1,32 +1,22 @@
 import { setImmediate } from "node:timers/promises";
-import type { ControlPlaneAccess } from "../ca/index.ts";
-import type { MeshError } from "../errors/index.ts";
 import type { PolicyDelta } from "../policy/index.ts";
-import { type BackoffInit, backoffDelayMs, type Clock, type Random } from "../time/index.ts";
+import type { DeltaDiscoveryRequest, DeltaDiscoveryResponse } from "../proto/index.ts";
 import type { AddressDelta } from "../workload/index.ts";
-import { type AdsStream, openAdsStream } from "./ads-stream.ts";
+import { type AdsConnection, AdsLoop, type AdsLoopInit, type AdsProtocol } from "./ads-loop.ts";
 import { DeltaState } from "./delta-state.ts";
 import { nodeToProto, type XdsNode } from "./node.ts";
 import { addressPieces, policyPieces } from "./pieces.ts";
 import type { ResourceReading } from "./read-resources.ts";
-import { streamError, type TerminationReason, terminationReason } from "./termination.ts";
+import type { TerminationReason } from "./termination.ts";
 import { ADDRESS_TYPE_URL } from "./type-urls.ts";
 
-export interface XdsClientInit {
-  readonly access: ControlPlaneAccess;
+export interface XdsClientInit extends AdsLoopInit {
   readonly node: XdsNode;
-  readonly clock: Clock;
-  readonly random: Random;
 }
 
 /** How the subscription stands. `complete`: every type was received at least once; it never goes back. */
-export interface XdsState {
-  readonly connection: "connecting" | "connected" | "waiting" | "stopped";
+export interface XdsState extends AdsConnection {
   readonly complete: boolean;
-  /** While waiting: time until the next attempt. */
-  readonly retryInMs?: number;
-  /** While waiting: why, unless the control plane closed the stream in good order. */
-  readonly error?: MeshError;
 }
 
 /**
@@ -49,95 +39,56 @@ export interface XdsClient {
   stop(): void;
 }
 
-/** 15 s at most, with the jitter. */
-const BACKOFF: BackoffInit = { baseMs: 50, capMs: 10_000, jitter: 0.5 };
-
 /**
- * Follows the control plane over one delta ADS stream for both types, for ever: a lost stream is opened again after a
- * jittered back-off that starts over once a stream delivered something. Losing it changes nothing for the handlers.
+ * Follows the control plane over one delta ADS stream for both types of a node proxy, for ever (see `AdsLoop`). Losing
+ * the stream changes nothing for the handlers.
  *
- * Parity: ztunnel src/xds/client.rs. Differs: every end of a stream waits before the next attempt, also a clean one
- * and one for lack of roots; the wait has jitter; a bad resource cannot keep `complete` from coming.
+ * Parity: ztunnel src/xds/client.rs. Differs: a bad resource cannot keep `complete` from coming.
  */
 export function createXdsClient(init: XdsClientInit, handlers: XdsHandlers): XdsClient {
   return new DeltaClient(init, handlers);
 }
 
-class DeltaClient implements XdsClient {
-  readonly #init: XdsClientInit;
+class DeltaClient implements XdsClient, AdsProtocol {
   readonly #handlers: XdsHandlers;
   readonly #state: DeltaState;
-  #started = false;
-  #stopped = false;
-  #failures = 0;
-  #stream: AdsStream | undefined;
-  #wake = (): void => {};
+  readonly #loop: AdsLoop;
 
   constructor(init: XdsClientInit, handlers: XdsHandlers) {
-    this.#init = init;
     this.#handlers = handlers;
     this.#state = new DeltaState(nodeToProto(init.node));
+    this.#loop = new AdsLoop(init, this);
   }
 
   start(): void {
-    if (this.#started) return;
-    this.#started = true;
-    void this.#run();
+    this.#loop.start();
   }
 
   stop(): void {
-    if (this.#stopped) return;
-    this.#stopped = true;
-    this.#stream?.close();
-    this.#wake();
-    this.#publish({ connection: "stopped" });
+    this.#loop.stop();
   }
 
-  async #run(): Promise<void> {
-    while (!this.#stopped) {
-      this.#publish({ connection: "connecting" });
-      const error = await this.#follow();
-      if (this.#stopped) return;
-      const retryInMs = backoffDelayMs(BACKOFF, this.#failures++, this.#init.random);
-      this.#publish({ connection: "waiting", retryInMs, ...(error && { error }) });
-      await this.#sleep(retryInMs);
-    }
+  openRequests(): readonly DeltaDiscoveryRequest[] {
+    return this.#state.openRequests();
   }
 
-  /** One stream from beginning to end. @returns why it ended; undefined for a clean end */
-  async #follow(): Promise<MeshError | undefined> {
-    let stream: AdsStream | undefined;
-    let failure: unknown;
-    try {
-      const { access, clock } = this.#init;
-      stream = await openAdsStream({ access, clock, onConnected: () => this.#noteConnected() });
-      this.#stream = stream;
-      if (!this.#stopped) await this.#consume(stream);
-    } catch (error) {
-      failure = error;
-    } finally {
-      stream?.close();
-      this.#stream = undefined;
-    }
-    const error = stream?.timeout() ?? streamError(failure);
-    if (!this.#stopped) this.#handlers.onTermination?.(terminationReason(stream?.connected() ?? false, failure));
-    return error;
+  async onResponse(response: DeltaDiscoveryResponse): Promise<DeltaDiscoveryRequest> {
+    const reception = this.#state.read(response);
+    this.#handlers.onResponse?.(reception.typeUrl, reception.bytes);
+    if (reception.reading) await this.#apply(reception.reading);
+    if (this.#loop.stopped) return reception.reply;
+    const wasComplete = this.#state.complete;
+    this.#state.record(reception);
+    if (this.#state.complete && !wasComplete) this.onConnection({ connection: "connected" });
+    return reception.reply;
   }
 
-  async #consume({ call }: AdsStream): Promise<void> {
-    for (const request of this.#state.openRequests()) call.write(request);
-    // The iterator reads on only when the loop body is done: a slow handler stops the stream, not our memory.
-    for await (const response of call) {
-      const reception = this.#state.read(response);
-      this.#failures = 0;
-      this.#handlers.onResponse?.(reception.typeUrl, reception.bytes);
-      if (reception.reading) await this.#apply(reception.reading);
-      if (this.#stopped) return;
-      const wasComplete = this.#state.complete;
-      this.#state.record(reception);
-      call.write(reception.reply);
-      if (this.#state.complete && !wasComplete) this.#publish({ connection: "connected" });
-    }
+  onConnection(state: AdsConnection): void {
+    this.#handlers.onState?.({ ...state, complete: this.#state.complete });
+  }
+
+  onTermination(reason: TerminationReason): void {
+    this.#handlers.onTermination?.(reason);
   }
 
   async #apply({ update, rejected }: ResourceReading): Promise<void> {
@@ -156,27 +107,9 @@ class DeltaClient implements XdsClient {
     let first = true;
     for (const piece of pieces) {
       if (!first) await setImmediate();
-      if (this.#stopped) return;
+      if (this.#loop.stopped) return;
       first = false;
       await handle(piece);
     }
-  }
-
-  #noteConnected(): void {
-    if (!this.#stopped) this.#publish({ connection: "connected" });
-  }
-
-  #publish(state: Omit<XdsState, "complete">): void {
-    this.#handlers.onState?.({ ...state, complete: this.#state.complete });
-  }
-
-  #sleep(delayMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const cancel = this.#init.clock.after(delayMs, resolve);
-      this.#wake = () => {
-        cancel();
-        resolve();
-      };
-    });
   }
 }

@@ -61,9 +61,9 @@ export class DeltaState {
     const { typeUrl, nonce } = response;
     const bytes = response.resources.reduce((sum, { resource }) => sum + (resource?.value.length ?? 0), 0);
     const known = TYPES.find((type) => type === typeUrl);
-    if (!known) return { typeUrl, bytes, reply: reply(typeUrl, nonce, []) };
+    if (!known) return { typeUrl, bytes, reply: replyTo(typeUrl, nonce, []) };
     const reading = readResources(known, response, this.#held[known]);
-    return { typeUrl, bytes, reading, reply: reply(typeUrl, nonce, reading.rejected) };
+    return { typeUrl, bytes, reading, reply: replyTo(typeUrl, nonce, reading.rejected) };
   }
 
   /** To be called once the reading has been applied, so that only what is in force is claimed later. */
@@ -76,7 +76,8 @@ export class DeltaState {
   }
 }
 
-function reply(typeUrl: string, responseNonce: string, rejected: readonly Rejection[]): DeltaDiscoveryRequest {
+/** The ACK, or with something rejected the NACK, of a response. */
+export function replyTo(typeUrl: string, responseNonce: string, rejected: readonly Rejection[]): DeltaDiscoveryRequest {
   const request = create(DeltaDiscoveryRequestSchema, { typeUrl, responseNonce });
   if (rejected.length === 0) return request;
   const reasons = rejected.slice(0, MAX_REASONS).map(({ name, reason }) => `${name}: ${reason}`);

@@ -2,3 +2,11 @@
 export const ADDRESS_TYPE_URL = "type.googleapis.com/istio.workload.Address";
 export const AUTHORIZATION_TYPE_URL = "type.googleapis.com/istio.security.Authorization";
 export type XdsTypeUrl = typeof ADDRESS_TYPE_URL | typeof AUTHORIZATION_TYPE_URL;
+
+/** Envoy's own types, of which a waypoint is configured. */
+export const EnvoyTypeUrl = {
+  LISTENER: "type.googleapis.com/envoy.config.listener.v3.Listener",
+  ROUTE: "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+  CLUSTER: "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+  ENDPOINT: "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+} as const;
