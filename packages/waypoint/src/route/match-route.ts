@@ -33,20 +33,17 @@ export function matchRoute(table: RouteTable, request: RoutedRequest, random: Ra
 
 /**
  * The virtual host with the most specific domain: exact, then the longest `*.suffix`, then the longest `prefix.*`, then
- * `*`. The authority is asked for as it is, and without its port.
+ * `*`. A domain may name the authority with its port or without.
  */
 export function findVirtualHost(table: RouteTable, authority: string): VirtualHost | undefined {
   const [only] = table.virtualHosts;
   if (table.virtualHosts.length === 1 && only?.domains.includes("*")) return only;
-  return bestVirtualHost(table, authority) ?? bestVirtualHost(table, authority.replace(/:\d+$/, ""));
-}
-
-function bestVirtualHost(table: RouteTable, authority: string): VirtualHost | undefined {
+  const withoutPort = authority.replace(/:\d+$/, "");
   let best: VirtualHost | undefined;
   let bestRank = 0;
   for (const virtualHost of table.virtualHosts) {
     for (const domain of virtualHost.domains) {
-      const rank = domainRank(domain, authority);
+      const rank = Math.max(domainRank(domain, authority), domainRank(domain, withoutPort));
       if (rank > bestRank) {
         best = virtualHost;
         bestRank = rank;
