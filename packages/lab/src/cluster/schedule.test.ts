@@ -26,6 +26,24 @@ describe("schedulePods", () => {
     expect(schedulePods([pod("a", { nodeName: "node1" }), pod("b")], NODES).get("b")).toBe("node2");
   });
 
+  it("keeps pods of one Deployment apart, also when the other node has more pods in all", () => {
+    const sibling = (uid: string, spec: object = {}) =>
+      parsePod({
+        apiVersion: "v1",
+        kind: "Pod",
+        metadata: {
+          name: uid,
+          namespace: "a",
+          uid,
+          ownerReferences: [{ kind: "ReplicaSet", name: "web-1", controller: true }],
+        },
+        spec: { ...spec },
+      });
+    const others = ["x", "y", "z"].map((uid) => pod(uid, { nodeName: "node1" }));
+    const placed = schedulePods([...others, sibling("s1", { nodeName: "node2" }), sibling("s2"), sibling("s3")], NODES);
+    expect([placed.get("s2"), placed.get("s3")]).toEqual(["node1", "node2"]);
+  });
+
   it("leaves pods that have a node", () => {
     expect(schedulePods([pod("a", { nodeName: "elsewhere" })], NODES).size).toBe(0);
   });
