@@ -60,7 +60,11 @@ export async function startControlPlane(config: ControlPlaneConfig, seams: Contr
   const certificates = caService({
     authority,
     authenticate,
-    restriction: { trustDomain: config.mesh.trustDomain, hasPod: (...asked) => state.pods.hasPod(...asked) },
+    restriction: {
+      trustDomain: config.mesh.trustDomain,
+      hasPod: (...asked) => state.pods.hasPod(...asked),
+      isRunning: (...asked) => state.pods.isRunning(...asked),
+    },
     onAnswer: (answer) => {
       state.metrics.certificateAnswered(status[answer.status] ?? String(answer.status));
       if (answer.status === status.OK)

@@ -1,42 +1,49 @@
 /** Everything that follows from the objects: what each change of them sets in motion, in order. */
 import { type HttpService, startHttpService } from "@ambit/shared/admin";
-import {
-  type InputProblem,
-  type ObjectChange,
-  type ObjectKey,
-  type ObjectSource,
-  objectKey,
-  recordsAt,
-} from "@ambit/shared/kube";
+import { type InputProblem, type ObjectChange, type ObjectKey, type ObjectSource, objectKey } from "@ambit/shared/kube";
 import { createRegistry } from "@ambit/shared/metrics";
 import { ADDRESS_TYPE_URL, AUTHORIZATION_TYPE_URL } from "@ambit/shared/xds";
 import { adminRoutes, type ControlPlaneStatus } from "./admin/admin-routes.ts";
 import type { ControlPlaneSeams } from "./app.ts";
-import type { AuthenticateNode } from "./ca/index.ts";
+import { bindClient } from "./bind-client.ts";
+import type { AuthenticateCaller } from "./ca/index.ts";
 import type { ControlPlaneConfig } from "./config/index.ts";
-import { MeshModel } from "./model/index.ts";
+import { emptyWaypoint, MeshModel, type MeshSettings } from "./model/index.ts";
 import { createMetrics } from "./observe/metrics.ts";
-import { PodsByNode } from "./pods-by-node.ts";
-import { AdsService, encodeDelta, ResourceStore } from "./push/index.ts";
-import { ConditionBook } from "./status/index.ts";
+import { PodIndex } from "./pod-index.ts";
+import { AdsService, ENVOY_TYPE_URLS, type EncodedResource, encode, encodeDelta, ScopedStores } from "./push/index.ts";
+import { StatusBook } from "./status/index.ts";
 
-/** Kinds on which we write conditions. */
-const WITH_CONDITIONS = new Set(["AuthorizationPolicy", "PeerAuthentication", "Service", "ServiceEntry"]);
+/** Kinds on which we write a status. */
+const WITH_STATUS = new Set([
+  "AuthorizationPolicy",
+  "PeerAuthentication",
+  "RequestAuthentication",
+  "Service",
+  "ServiceEntry",
+  "Gateway",
+  "HTTPRoute",
+  "GRPCRoute",
+  "TCPRoute",
+  "TLSRoute",
+  "VirtualService",
+  "DestinationRule",
+]);
 
-/** Objects in; pods by node, resources, conditions, problems and metrics out. */
+/** Objects in; pods, resources, statuses, problems and metrics out. */
 export class MeshState {
-  readonly pods = new PodsByNode();
+  readonly pods = new PodIndex();
   readonly ads: AdsService;
   readonly metrics;
   readonly #config: ControlPlaneConfig;
   readonly #seams: ControlPlaneSeams;
   readonly #registry = createRegistry();
   readonly #model: MeshModel;
-  readonly #store = new ResourceStore();
-  readonly #conditions: ConditionBook;
+  readonly #stores: ScopedStores;
+  readonly #statuses: StatusBook;
   readonly #keys = new Set<string>();
-  /** Conditions that objects of our kinds carry now, ours of an earlier run among them. */
-  readonly #written = new Map<ObjectKey, readonly Readonly<Record<string, unknown>>[]>();
+  /** Status that objects of our kinds carry now, ours of an earlier run among them. */
+  readonly #written = new Map<ObjectKey, Readonly<Record<string, unknown>>>();
   #problems: readonly InputProblem[] = [];
   #ready = false;
 
@@ -44,12 +51,13 @@ export class MeshState {
     config: ControlPlaneConfig,
     seams: ControlPlaneSeams,
     source: ObjectSource,
-    authenticate: AuthenticateNode,
+    authenticate: AuthenticateCaller,
   ) {
     this.#config = config;
     this.#seams = seams;
     this.#model = new MeshModel(config.mesh);
-    this.#store.apply(encodeDelta({ upserted: this.#model.resources(), removed: [] }));
+    this.#stores = new ScopedStores((scope) => defaultResources(scope, config.mesh));
+    this.#stores.apply(encodeDelta({ upserted: this.#model.resources(), removed: [] }));
     this.metrics = createMetrics(this.#registry, () => ({
       objects: this.#keys.size,
       problems: this.#problems.length,
@@ -57,10 +65,10 @@ export class MeshState {
       resources: this.#counts(),
     }));
     const statusLog = seams.logs.scope("status");
-    this.#conditions = new ConditionBook({
+    this.#statuses = new StatusBook({
       source,
       now: () => seams.clock.now(),
-      existing: (key) => this.#written.get(key) ?? [],
+      existing: (key) => this.#written.get(key),
       onFailure: (key, error) => statusLog.warn("a status could not be written", { object: key, error }),
     });
     this.ads = this.#createAds(authenticate);
@@ -69,10 +77,10 @@ export class MeshState {
   apply(change: ObjectChange): void {
     const started = this.#seams.clock.monotonic();
     this.#countObjects(change);
-    this.pods.apply(change);
+    if (this.pods.apply(change)) this.ads.recheck();
     const delta = this.#model.apply(change);
-    this.#store.apply(encodeDelta(delta));
-    this.#conditions.set(delta.conditions);
+    this.#stores.apply(encodeDelta(delta));
+    this.#statuses.set(delta.statuses);
     this.#reportProblems(change.problems);
     this.metrics.compiled((this.#seams.clock.monotonic() - started) / 1000, delta.compiled);
   }
@@ -102,12 +110,13 @@ export class MeshState {
     this.ads.stop();
   }
 
-  #createAds(authenticate: AuthenticateNode): AdsService {
+  #createAds(authenticate: AuthenticateCaller): AdsService {
     const log = this.#seams.logs.scope("xds");
     return new AdsService({
-      store: this.#store,
+      stores: this.#stores,
       clock: this.#seams.clock,
       authenticate,
+      bind: (caller) => bindClient(caller, this.pods, this.#stores),
       loaded: () => this.#ready,
       onConnect: (node) => log.info("proxy connected", { node }),
       onDisconnect: (node, reason) => log.info("proxy disconnected", { node, reason }),
@@ -131,8 +140,7 @@ export class MeshState {
     for (const object of change.upserted) {
       const key = objectKey(object);
       this.#keys.add(key);
-      const conditions = WITH_CONDITIONS.has(object.kind) ? recordsAt(object.status, "conditions") : [];
-      if (conditions.length > 0) this.#written.set(key, conditions);
+      if (WITH_STATUS.has(object.kind) && object.status) this.#written.set(key, object.status);
       else this.#written.delete(key);
     }
   }
@@ -150,16 +158,39 @@ export class MeshState {
   }
 
   #counts(): Record<string, number> {
-    return Object.fromEntries([ADDRESS_TYPE_URL, AUTHORIZATION_TYPE_URL].map((url) => [url, this.#store.count(url)]));
+    const urls = [ADDRESS_TYPE_URL, AUTHORIZATION_TYPE_URL, ...ENVOY_TYPE_URLS];
+    return Object.fromEntries(urls.map((url) => [url, this.#stores.count(url)]));
   }
 
   #status(): ControlPlaneStatus {
+    const statuses = this.#statuses.current();
     return {
       ready: this.#ready,
       problems: this.#problems,
-      conditions: this.#conditions.current(),
+      conditions: conditionsOf(statuses),
+      statuses: partsOf(statuses),
       clients: this.ads.clients(),
       resources: this.#counts(),
     };
   }
 }
+
+/** What a waypoint is served while its Gateway does not exist: a scope without "@" is a Gateway's. */
+function defaultResources(scope: string, mesh: MeshSettings): ReadonlyMap<string, readonly EncodedResource[]> {
+  const byType = new Map<string, EncodedResource[]>();
+  if (scope.includes("@")) return byType;
+  for (const resource of emptyWaypoint(scope, mesh)) {
+    byType.set(resource.typeUrl, [...(byType.get(resource.typeUrl) ?? []), encode(resource)]);
+  }
+  return byType;
+}
+
+type Statuses = ReturnType<StatusBook["current"]>;
+
+const conditionsOf = (statuses: Statuses): ControlPlaneStatus["conditions"] =>
+  Object.fromEntries(
+    Object.entries(statuses).flatMap(([key, { conditions }]) => (conditions.length > 0 ? [[key, conditions]] : [])),
+  );
+
+const partsOf = (statuses: Statuses): ControlPlaneStatus["statuses"] =>
+  Object.fromEntries(Object.entries(statuses).filter(([, { listeners, parents }]) => listeners ?? parents));

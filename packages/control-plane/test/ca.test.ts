@@ -93,6 +93,7 @@ async function serve(overrides: Parameters<typeof open>[0] = {}): Promise<Rig> {
     restriction: {
       trustDomain: "cluster.local",
       hasPod: (node, namespace, account) => pods.has(`${node}/${namespace}/${account}`),
+      isRunning: () => false,
     },
     onAnswer: (answer) => answers.push(answer),
   });

@@ -2,15 +2,17 @@ import { healthRoute, json, loggingRoute, metricsRoutes, quitRoute, type Route, 
 import type { InputProblem } from "@ambit/shared/kube";
 import type { LogSystem } from "@ambit/shared/log";
 import type { MetricsRegistry } from "@ambit/shared/metrics";
-import type { Condition } from "../model/index.ts";
+import type { Condition, ObjectStatus } from "../model/index.ts";
 import type { AdsClientStatus } from "../push/index.ts";
 
 /** What `GET /debug/status` tells. */
 export interface ControlPlaneStatus {
   readonly ready: boolean;
   readonly problems: readonly InputProblem[];
-  /** By object key, only objects about which there is something to say. */
+  /** Conditions by object key, only of objects about which there is something to say. */
   readonly conditions: Readonly<Record<string, readonly Condition[]>>;
+  /** Of routes and Gateways the whole status, part by part. */
+  readonly statuses: Readonly<Record<string, ObjectStatus>>;
   readonly clients: readonly AdsClientStatus[];
   readonly resources: Readonly<Record<string, number>>;
 }

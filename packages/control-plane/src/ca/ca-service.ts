@@ -7,12 +7,12 @@ import {
 import type { IstioCertificateRequest, IstioCertificateResponse } from "@ambit/shared/proto";
 import { type handleUnaryCall, type ServerUnaryCall, type sendUnaryData, status } from "@grpc/grpc-js";
 import type { Authority } from "./authority.ts";
-import { authorizeIdentity, type NodeRestriction } from "./check-request.ts";
-import type { AuthenticateNode } from "./join-tokens.ts";
+import { authorizeIdentity, callerName, type IdentityRestriction } from "./check-request.ts";
+import type { AuthenticateCaller, Caller } from "./join-tokens.ts";
 
 /** How one request ended, for the log and the counters. */
 export interface CaAnswer {
-  /** Absent when the caller was not authenticated. */
+  /** The node, or `namespace/pod`; absent when the caller was not authenticated. */
   readonly node?: string;
   readonly identity?: string;
   readonly status: status;
@@ -22,8 +22,8 @@ export interface CaAnswer {
 
 export interface CaServiceInit {
   readonly authority: Authority;
-  readonly authenticate: AuthenticateNode;
-  readonly restriction: NodeRestriction;
+  readonly authenticate: AuthenticateCaller;
+  readonly restriction: IdentityRestriction;
   onAnswer?(answer: CaAnswer): void;
 }
 
@@ -42,8 +42,8 @@ export interface CaService {
 }
 
 /**
- * IstioCertificateService: authenticates the node, lets it have identities of its own pods only, checks the CSR, signs.
- * Refusals are UNAUTHENTICATED (no known token), PERMISSION_DENIED (not this node's identity), INVALID_ARGUMENT (the
+ * IstioCertificateService: authenticates the caller, lets a node have identities of its own pods only and a pod its own
+ * only, checks the CSR, signs. Refusals are UNAUTHENTICATED (no known token), PERMISSION_DENIED (not its identity), INVALID_ARGUMENT (the
  * CSR) or RESOURCE_EXHAUSTED (too many at once), each with the reason.
  *
  * Parity: istio security/pkg/server/ca/server.go; Differs: refusals say why
@@ -53,12 +53,12 @@ export function caService(init: CaServiceInit): CaService {
   async function answer(call: Call): Promise<{ chain: readonly string[] } | CaAnswer> {
     const caller = await init.authenticate(call.metadata);
     if (!caller.ok) return { status: status.UNAUTHENTICATED, reason: caller.error };
-    const { node } = caller.value;
+    const node = callerName(caller.value);
     if (!pending.enter(node)) {
       return { node, status: status.RESOURCE_EXHAUSTED, reason: "too many certificate requests under way" };
     }
     try {
-      return await answerNode(init, node, readCertificateRequest(call.request));
+      return await answerCaller(init, caller.value, readCertificateRequest(call.request));
     } finally {
       pending.leave(node);
     }
@@ -82,22 +82,26 @@ export function caService(init: CaServiceInit): CaService {
   return { definition: CERTIFICATE_SERVICE, implementation: { createCertificate } };
 }
 
-async function answerNode(
+async function answerCaller(
   init: CaServiceInit,
-  node: string,
+  caller: Caller,
   question: CertificateQuestion,
 ): Promise<{ chain: readonly string[] } | CaAnswer> {
   const { identity } = question;
-  if (identity === undefined) {
+  const node = callerName(caller);
+  if (identity === undefined && caller.kind === "node") {
     const reason = "expected metadata ImpersonatedIdentity: a node has no identity of its own";
     return { node, status: status.INVALID_ARGUMENT, reason };
   }
-  const shown = identity.slice(0, 256);
-  const permit = authorizeIdentity(node, identity, init.restriction);
-  if (!permit.ok) return { node, identity: shown, status: status.PERMISSION_DENIED, reason: permit.error };
+  const permit = authorizeIdentity(caller, identity, init.restriction);
+  if (!permit.ok) {
+    const shown = identity === undefined ? {} : { identity: identity.slice(0, 256) };
+    return { node, ...shown, status: status.PERMISSION_DENIED, reason: permit.error };
+  }
+  const { uri } = permit.value;
   const chain = await init.authority.issueLeaf(permit.value, question.csrPem, question.ttlSeconds);
-  if (!chain.ok) return { node, identity, status: status.INVALID_ARGUMENT, reason: chain.error };
-  report(init, { node, identity, status: status.OK, reason: "" });
+  if (!chain.ok) return { node, identity: uri, status: status.INVALID_ARGUMENT, reason: chain.error };
+  report(init, { node, identity: uri, status: status.OK, reason: "" });
   return { chain: chain.value };
 }
 

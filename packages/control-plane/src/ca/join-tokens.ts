@@ -4,16 +4,24 @@ import { ErrorCode, err, MeshError, ok, type Result } from "@ambit/shared/errors
 import type { Clock } from "@ambit/shared/time";
 import type { Metadata } from "@grpc/grpc-js";
 
-/** Who a caller of port 15012 is. */
-export interface NodeCaller {
-  readonly node: string;
-}
+/** Who a caller of port 15012 is: the proxy of a node, or one pod. */
+export type Caller =
+  | { readonly kind: "node"; readonly node: string }
+  | {
+      readonly kind: "workload";
+      readonly namespace: string;
+      readonly serviceAccount: string;
+      readonly pod: string;
+    };
 
 /** Answers who a call comes from, by its metadata; the same for xDS and for certificates. */
-export type AuthenticateNode = (metadata: Metadata) => Promise<Result<NodeCaller>>;
+export type AuthenticateCaller = (metadata: Metadata) => Promise<Result<Caller>>;
 
 export interface JoinTokensInit {
-  /** JSON: `{"nodes": {"NODE": "<sha256 of its token, hex>"}}`; read again when it changes. */
+  /**
+   * JSON: `{"nodes": {"NODE": "<sha256 of its token, hex>"}, "workloads": [{"sha256": "<the same>", "namespace": "...",
+   * "serviceAccount": "...", "pod": "..."}]}`; either may be absent. Read again when it changes.
+   */
   readonly path: string;
   readonly clock: Clock;
   /** The file changed to something unusable; the last good tokens stay in force. */
@@ -24,16 +32,18 @@ const RELOAD_CHECK_MS = 1_000;
 const MAX_TOKEN_LENGTH = 4_096;
 const MAX_FILE_BYTES = 1024 * 1024;
 const SHA256_HEX = /^[0-9a-f]{64}$/i;
+/** Kubernetes names: none can be mistaken for another by what stands around it in an identity. */
+const NAME = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/;
 
-/** Digest by node name. */
-type TokenDigests = ReadonlyMap<string, Buffer>;
+/** Whose tokens are known, by their digests. */
+export type TokenDigests = readonly { readonly digest: Buffer; readonly caller: Caller }[];
 
 /**
- * Join-token attestation: `authorization: Bearer <token>` names the node. A file that is absent or bad at start
+ * Join-token attestation: `authorization: Bearer <token>` names the node or the pod. A file that is absent or bad at start
  * authenticates nobody; one that turns bad later is reported and the last good one kept.
  */
-export function createJoinTokens(init: JoinTokensInit): AuthenticateNode {
-  let digests: TokenDigests = new Map();
+export function createJoinTokens(init: JoinTokensInit): AuthenticateCaller {
+  let digests: TokenDigests = [];
   let stamp = "";
   let checkedAtMs = Number.NEGATIVE_INFINITY;
 
@@ -62,7 +72,7 @@ export function createJoinTokens(init: JoinTokensInit): AuthenticateNode {
   };
 }
 
-/** @returns digests by node, or what is wrong with the file and where */
+/** @returns digests with their owners, or what is wrong with the file and where */
 export function parseJoinTokens(text: string): Result<TokenDigests> {
   let value: unknown;
   try {
@@ -70,17 +80,38 @@ export function parseJoinTokens(text: string): Result<TokenDigests> {
   } catch (error) {
     return err(error instanceof Error ? error.message : String(error));
   }
-  const nodes = isRecord(value) ? value["nodes"] : undefined;
-  if (!isRecord(nodes)) return err('expected {"nodes": {"NODE": "<sha256 hex>"}}');
-  const digests = new Map<string, Buffer>();
+  if (!isRecord(value)) return err('expected {"nodes": {...}, "workloads": [...]}');
+  const { nodes = {}, workloads = [] } = value;
+  if (!isRecord(nodes)) return err('nodes: expected {"NODE": "<sha256 hex>"}');
+  if (!Array.isArray(workloads)) return err("workloads: expected a list");
+  if (value["nodes"] === undefined && value["workloads"] === undefined) return err("expected nodes or workloads");
+  const known: { digest: Buffer; caller: Caller }[] = [];
   for (const [node, digest] of Object.entries(nodes)) {
-    if (typeof digest !== "string" || !SHA256_HEX.test(digest)) return err(`nodes.${node}: expected 64 hex digits`);
-    digests.set(node, Buffer.from(digest, "hex"));
+    if (!isDigest(digest)) return err(`nodes.${node}: expected 64 hex digits`);
+    known.push({ digest: Buffer.from(digest, "hex"), caller: { kind: "node", node } });
   }
-  return ok(digests);
+  for (const [index, workload] of (workloads as readonly unknown[]).entries()) {
+    const read = readWorkload(workload);
+    if (!read.ok) return err(`workloads[${index}]${read.error}`);
+    known.push(read.value);
+  }
+  return ok(known);
 }
 
-function matchToken(metadata: Metadata, digests: TokenDigests): Result<NodeCaller> {
+const isDigest = (value: unknown): value is string => typeof value === "string" && SHA256_HEX.test(value);
+
+function readWorkload(value: unknown): Result<TokenDigests[number]> {
+  if (!isRecord(value)) return err(": expected an object");
+  const { sha256, namespace, serviceAccount, pod } = value;
+  if (!isDigest(sha256)) return err(".sha256: expected 64 hex digits");
+  for (const [field, text] of Object.entries({ namespace, serviceAccount, pod })) {
+    if (typeof text !== "string" || !NAME.test(text)) return err(`.${field}: expected a name`);
+  }
+  const caller = { kind: "workload", namespace, serviceAccount, pod } as Caller;
+  return ok({ digest: Buffer.from(sha256, "hex"), caller });
+}
+
+function matchToken(metadata: Metadata, digests: TokenDigests): Result<Caller> {
   const values = metadata.get("authorization");
   const [header] = values;
   if (values.length !== 1 || typeof header !== "string")
@@ -89,9 +120,9 @@ function matchToken(metadata: Metadata, digests: TokenDigests): Result<NodeCalle
   if (token === undefined || token.length > MAX_TOKEN_LENGTH) return err("expected authorization: Bearer TOKEN");
   const digest = createHash("sha256").update(token).digest();
   // All are compared, each in constant time: neither the position nor the prefix of a match can be measured.
-  let found: string | undefined;
-  for (const [node, known] of digests) if (timingSafeEqual(known, digest)) found = node;
-  return found === undefined ? err("the join token is not known") : ok({ node: found });
+  let found: Caller | undefined;
+  for (const known of digests) if (timingSafeEqual(known.digest, digest)) found = known.caller;
+  return found === undefined ? err("the join token is not known") : ok(found);
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -1,4 +1,4 @@
-import { annotationsOf, type KubeObject, namespaceOf } from "@ambit/shared/kube";
+import { type KubeObject, labelsOf, NO_LABELS, namespaceOf } from "@ambit/shared/kube";
 import type { AuthorizationPolicy } from "@ambit/shared/policy";
 import { policyKey } from "@ambit/shared/policy";
 import { type Service, serviceKey, type Workload } from "@ambit/shared/workload";
@@ -8,29 +8,57 @@ import { inheritedMode, peerAuthenticationCondition, portLevelPolicy } from "./c
 import { compileService } from "./compile-service.ts";
 import { compileServiceEntry } from "./compile-service-entry.ts";
 import { compilePod, NO_LOCALITY } from "./compile-workload.ts";
-import { compileWorkloadEntry } from "./compile-workload-entry.ts";
-import type { Condition } from "./condition.ts";
-import type { FactReader } from "./fact-store.ts";
+import { compileWorkloadEntry, workloadEntryLabels } from "./compile-workload-entry.ts";
+import { type Condition, NO_STATUS, type ObjectStatus } from "./condition.ts";
+import type { FactReader, Facts } from "./fact-store.ts";
+import { fact } from "./facts.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
-import { gatewayAddresses, gatewayListeners } from "./object-facts.ts";
+import { gatewayAccount, gatewayAddresses, gatewayListeners } from "./object-facts.ts";
 import { readPeerAuthentication } from "./peer-authentication-fact.ts";
+import type { ServiceFront, WaypointRequirement } from "./waypoint/derived-facts.ts";
+import { type LabelledWorkload, memberFacts } from "./waypoint/members.ts";
+import { labelledGateway } from "./waypoint/object-facts.ts";
+import { withRequirements } from "./waypoint/requirement.ts";
+import { frontFacts, isOurs } from "./waypoint/service-front.ts";
+import { subUnit } from "./waypoint/sub-unit-names.ts";
 
 /** One xDS resource before it is encoded. */
 export type MeshResource =
   | { readonly kind: "workload"; readonly name: string; readonly value: Workload }
   | { readonly kind: "service"; readonly name: string; readonly value: Service }
-  | { readonly kind: "policy"; readonly name: string; readonly value: AuthorizationPolicy };
+  | { readonly kind: "policy"; readonly name: string; readonly value: AuthorizationPolicy }
+  | EnvoyResource;
+
+/** A resource for the replicas of one waypoint only, encoded already: its messages are compared by their bytes. */
+export interface EnvoyResource {
+  readonly kind: "envoy";
+  /** Whom it is for: a Gateway as `namespace/name`; endpoints, which depend on where one is, `namespace/name@node`. */
+  readonly scope: string;
+  readonly typeUrl: string;
+  readonly name: string;
+  readonly value: Uint8Array;
+}
 
 export interface CompiledObject {
   readonly resources: readonly MeshResource[];
-  readonly conditions: readonly Condition[];
+  readonly status: ObjectStatus;
+  /** Answers for units of higher levels. */
+  readonly facts?: Facts;
+  /** Sub-units that are to exist as long as this says so. */
+  readonly subUnits?: readonly string[];
 }
 
-const NOTHING: CompiledObject = { resources: [], conditions: [] };
+const NOTHING: CompiledObject = { resources: [], status: NO_STATUS };
 
 export const workload = (value: Workload): MeshResource => ({ kind: "workload", name: value.uid, value });
 export const service = (value: Service): MeshResource => ({ kind: "service", name: serviceKey(value), value });
 export const policy = (value: AuthorizationPolicy): MeshResource => ({ kind: "policy", name: policyKey(value), value });
+
+/** Unique among all resources: workloads and services share a type, and so do the waypoints' resources of one scope. */
+export function resourceId(resource: MeshResource): string {
+  if (resource.kind === "envoy") return `${resource.scope} ${resource.typeUrl} ${resource.name}`;
+  return `${resource.kind === "policy" ? "policy" : "address"} ${resource.name}`;
+}
 
 /** Kinds that become resources. */
 export const COMPILED_KINDS: ReadonlySet<string> = new Set([
@@ -48,26 +76,27 @@ export const COMPILED_KINDS: ReadonlySet<string> = new Set([
 export function compileObject(reader: FactReader, object: KubeObject, mesh: MeshSettings): CompiledObject {
   switch (object.kind) {
     case "Pod":
-      return workloads([compilePod(reader, object, mesh)]);
-    case "WorkloadEntry":
-      return workloads([compileWorkloadEntry(reader, object, mesh)]);
-    case "EndpointSlice":
-      return workloads(compileEndpointSlice(reader, object, mesh));
+      return podUnit(reader, object, mesh);
+    case "WorkloadEntry": {
+      const compiled = compileWorkloadEntry(reader, object, mesh);
+      return compiled ? workloadUnits(reader, [{ workload: compiled, labels: workloadEntryLabels(object) }]) : NOTHING;
+    }
+    case "EndpointSlice": {
+      const compiled = compileEndpointSlice(reader, object, mesh);
+      return workloadUnits(
+        reader,
+        compiled.map((each) => ({ workload: each, labels: NO_LABELS })),
+      );
+    }
     case "Gateway":
-      return workloads(networkGateways(object, mesh));
-    case "Service": {
-      const compiled = compileService(reader, object, mesh);
-      return compiled ? { resources: [service(compiled.service)], conditions: compiled.conditions } : NOTHING;
-    }
-    case "ServiceEntry": {
-      const compiled = compileServiceEntry(reader, object, mesh);
-      if (!compiled) return NOTHING;
-      const resources = [...compiled.services.map(service), ...compiled.workloads.map(workload)];
-      return { resources, conditions: compiled.conditions };
-    }
+      return gatewayUnit(reader, object, mesh);
+    case "Service":
+      return serviceUnit(reader, object, mesh);
+    case "ServiceEntry":
+      return serviceEntryUnit(reader, object, mesh);
     case "AuthorizationPolicy": {
       const compiled = compileAuthorization(object, mesh.rootNamespace);
-      return { resources: compiled.policy ? [policy(compiled.policy)] : [], conditions: [compiled.condition] };
+      return withConditions(compiled.policy ? [policy(compiled.policy)] : [], [compiled.condition]);
     }
     case "PeerAuthentication":
       return compilePeerAuthentication(reader, object, mesh);
@@ -76,10 +105,68 @@ export function compileObject(reader: FactReader, object: KubeObject, mesh: Mesh
   }
 }
 
-const workloads = (values: readonly (Workload | undefined)[]): CompiledObject => ({
-  resources: values.flatMap((value) => (value ? [workload(value)] : [])),
-  conditions: [],
+const withConditions = (resources: readonly MeshResource[], conditions: readonly Condition[]): CompiledObject => ({
+  resources,
+  status: conditions.length === 0 ? NO_STATUS : { conditions },
 });
+
+/** Workloads with what their services require, as members of these services. */
+function workloadUnits(reader: FactReader, workloads: readonly LabelledWorkload[]): CompiledObject {
+  const required = workloads.map(({ workload: each, labels }) => ({ ...withRequirements(reader, each), labels }));
+  return {
+    resources: required.flatMap((each) => [...each.policies.map(policy), workload(each.workload)]),
+    status: NO_STATUS,
+    facts: memberFacts(required),
+  };
+}
+
+function podUnit(reader: FactReader, object: KubeObject, mesh: MeshSettings): CompiledObject {
+  const compiled = compilePod(reader, object, mesh);
+  if (!compiled) return NOTHING;
+  const unit = workloadUnits(reader, [{ workload: compiled, labels: labelsOf(object) }]);
+  const gateway = labelledGateway(object);
+  if (gateway === undefined) return unit;
+  return { ...unit, facts: new Map([...(unit.facts ?? []), [fact.waypointNodes(gateway), compiled.node]]) };
+}
+
+function gatewayUnit(reader: FactReader, object: KubeObject, mesh: MeshSettings): CompiledObject {
+  const unit = { resources: networkGateways(object, mesh).map(workload), status: NO_STATUS };
+  const gateway = `${namespaceOf(object)}/${object.metadata.name}`;
+  return isOurs(reader, gateway) ? { ...unit, subUnits: [subUnit("listeners", gateway)] } : unit;
+}
+
+function serviceUnit(reader: FactReader, object: KubeObject, mesh: MeshSettings): CompiledObject {
+  const compiled = compileService(reader, object, mesh);
+  if (!compiled) return NOTHING;
+  const { front, requirement } = compiled;
+  return {
+    ...withConditions([service(compiled.service)], compiled.conditions),
+    facts: new Map([...frontFacts([front]), ...requirementFacts(requirement ? [requirement] : [])]),
+    subUnits: [...servedUnits([front]), ...(requirement ? [subUnit("required", front.key)] : [])],
+  };
+}
+
+function serviceEntryUnit(reader: FactReader, object: KubeObject, mesh: MeshSettings): CompiledObject {
+  const compiled = compileServiceEntry(reader, object, mesh);
+  if (!compiled) return NOTHING;
+  const { fronts, requirements } = compiled;
+  return {
+    ...withConditions([...compiled.services.map(service), ...compiled.workloads.map(workload)], compiled.conditions),
+    facts: new Map([...frontFacts(fronts), ...requirementFacts(requirements), ...compiled.members]),
+    subUnits: [...servedUnits(fronts), ...requirements.map((each) => subUnit("required", each.service))],
+  };
+}
+
+const requirementFacts = (requirements: readonly WaypointRequirement[]): Facts =>
+  new Map(requirements.map((each) => [fact.requirement(each.service), each]));
+
+/** The parts of each waypoint's configuration that come of a service it serves. */
+const servedUnits = (fronts: readonly ServiceFront[]): readonly string[] =>
+  fronts.flatMap(({ key, gateways }) =>
+    gateways.flatMap((gateway) =>
+      (["chains", "routes", "clusters", "endpoints"] as const).map((kind) => subUnit(kind, gateway, key)),
+    ),
+  );
 
 function compilePeerAuthentication(reader: FactReader, object: KubeObject, mesh: MeshSettings): CompiledObject {
   const read = readPeerAuthentication(object);
@@ -88,7 +175,7 @@ function compilePeerAuthentication(reader: FactReader, object: KubeObject, mesh:
   const byPort = hasEffect
     ? portLevelPolicy(read.fact, inheritedMode(reader, read.fact.namespace, rootNamespace))
     : undefined;
-  return { resources: byPort ? [policy(byPort)] : [], conditions: [peerAuthenticationCondition(read, rootNamespace)] };
+  return withConditions(byPort ? [policy(byPort)] : [], [peerAuthenticationCondition(read, rootNamespace)]);
 }
 
 /** A gateway that labels itself with a network, as the workload that answers for that network's addresses. */
@@ -98,13 +185,12 @@ function networkGateways(object: KubeObject, mesh: MeshSettings): readonly Workl
   const [address] = gatewayAddresses(object).ips;
   if (network === undefined || port === undefined || address === undefined) return [];
   const { name } = object.metadata;
-  const account = annotationsOf(object)["gateway.istio.io/service-account"] ?? name;
   return [
     {
       uid: `NetworkGateway/${network}/${address}/${port}`,
       name,
       namespace: namespaceOf(object),
-      serviceAccount: account,
+      serviceAccount: gatewayAccount(object),
       trustDomain: mesh.trustDomain,
       addresses: [address],
       hostname: "",

@@ -16,18 +16,26 @@ import { waypointConditions } from "./compile-service.ts";
 import { networkOf } from "./compile-workload.ts";
 import type { Condition } from "./condition.ts";
 import { externalWorkload } from "./external-workload.ts";
-import type { FactReader } from "./fact-store.ts";
+import type { FactReader, Facts } from "./fact-store.ts";
 import { fact } from "./facts.ts";
 import { claimOf } from "./host-claims.ts";
 import { loadBalancingOf, TRAFFIC_DISTRIBUTION } from "./load-balancing.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
 import { serviceEntryLinks, visibilityOf } from "./object-facts.ts";
-import { bindWaypoint, type WaypointBinding, weightedWaypoints } from "./waypoint.ts";
+import type { ServiceFront, WaypointRequirement } from "./waypoint/derived-facts.ts";
+import { type LabelledWorkload, memberFacts } from "./waypoint/members.ts";
+import { requirementOf, withPolicies } from "./waypoint/requirement.ts";
+import { entryPortsOf, serviceFront } from "./waypoint/service-front.ts";
+import { bindWaypoint, canaryOf, gatewaysInFront, weightedWaypoints } from "./waypoint.ts";
 import { servicesMap } from "./workload-services.ts";
 
 export interface CompiledServiceEntry {
   readonly services: readonly Service[];
+  readonly fronts: readonly ServiceFront[];
+  readonly requirements: readonly WaypointRequirement[];
   readonly workloads: readonly Workload[];
+  /** Membership of its inline endpoints. */
+  readonly members: Facts;
   readonly conditions: readonly Condition[];
 }
 
@@ -57,7 +65,8 @@ export function compileServiceEntry(
     namespaceOnly: visibility === "Namespace",
   };
   const binding = bindWaypoint(reader, subject, network);
-  const weighted = weightedWaypoints(reader, { ...subject, annotations: annotationsOf(object) }, binding, network);
+  const canary = canaryOf(reader, { ...subject, annotations: annotationsOf(object) }, binding, network);
+  const gateways = gatewaysInFront(binding, canary);
   const services = hosts.map((hostname): Service => {
     const loadBalancing = entryLoadBalancing(reader, object);
     return {
@@ -71,15 +80,33 @@ export function compileServiceEntry(
       })),
       subjectAltNames: textsAt(object.spec, "subjectAltNames"),
       ...(binding.kind === "none" ? {} : { waypoint: binding.address }),
-      weightedWaypoints: weighted,
+      weightedWaypoints: weightedWaypoints(binding, canary),
       ...(loadBalancing && { loadBalancing }),
       ipFamilies: "Automatic",
       canonical: claimOf(reader, hostname, key).isCanonical,
       visibility,
     };
   });
-  const workloads = compileEndpoints(reader, { object, hosts, mesh, network, binding });
-  return { services, workloads, conditions: waypointConditions(binding) };
+  const ports = entryPortsOf(object);
+  const fronts = services.map((service) => serviceFront(reader, { object, service, ports, gateways }));
+  const requirements = fronts.flatMap(
+    (front) => requirementOf(reader, mesh, { object, front, binding, gateways }) ?? [],
+  );
+  const endpoints = compileEndpoints(reader, { object, hosts, mesh }).map(({ workload, labels }) => ({
+    workload: withPolicies(
+      workload,
+      requirements.map(({ policy }) => policy),
+    ),
+    labels,
+  }));
+  return {
+    services,
+    fronts,
+    requirements,
+    workloads: endpoints.map(({ workload }) => workload),
+    members: memberFacts(endpoints),
+    conditions: waypointConditions(binding),
+  };
 }
 
 function virtualAddresses(object: KubeObject, host: string, network: string): Pick<Service, "vips" | "cidrVips"> {
@@ -122,25 +149,24 @@ interface EndpointContext {
   readonly object: KubeObject;
   readonly hosts: readonly string[];
   readonly mesh: MeshSettings;
-  readonly network: string;
-  readonly binding: WaypointBinding;
 }
 
-function compileEndpoints(reader: FactReader, context: EndpointContext): readonly Workload[] {
+function compileEndpoints(reader: FactReader, context: EndpointContext): readonly LabelledWorkload[] {
   const { object, hosts, mesh } = context;
   if (hosts.length === 0) return [];
   const links = serviceEntryLinks(object).filter(({ key }) => hosts.some((host) => key.endsWith(`/${host}`)));
   const identity = `${mesh.clusterId}/networking.istio.io/ServiceEntry/${namespaceOf(object)}/${object.metadata.name}`;
   const inline = recordsAt(object.spec, "endpoints").map((endpoint) => {
     const explicit = recordAt(endpoint, "ports");
-    return externalWorkload(reader, mesh, {
+    const labels = labelsAt(endpoint, "labels");
+    const workload = externalWorkload(reader, mesh, {
       uid: `${identity}/${textAt(endpoint, "address")}`,
       name: object.metadata.name,
       namespace: namespaceOf(object),
       spec: endpoint,
-      labels: labelsAt(endpoint, "labels"),
+      labels,
       policyLabels: labelsOf(object),
-      waypointLabels: labelsAt(endpoint, "labels"),
+      waypointLabels: labels,
       services: servicesMap(
         links.map((link) => ({
           link,
@@ -148,12 +174,13 @@ function compileEndpoints(reader: FactReader, context: EndpointContext): readonl
         })),
       ),
     });
+    return workload && { workload, labels };
   });
   const isImplicit =
     inline.length === 0 &&
     object.spec?.["workloadSelector"] === undefined &&
     DNS_RESOLUTIONS.has(textAt(object.spec, "resolution"));
-  if (!isImplicit) return inline.flatMap((workload) => workload ?? []);
+  if (!isImplicit) return inline.flatMap((each) => each ?? []);
   return links.flatMap((link) => {
     const host = link.key.slice(link.key.indexOf("/") + 1);
     if (host.startsWith("*") || parseIp(host).ok) return [];
@@ -166,6 +193,6 @@ function compileEndpoints(reader: FactReader, context: EndpointContext): readonl
       policyLabels: labelsOf(object),
       services: servicesMap([{ link, targetOf: ({ target }) => Number(target) }]),
     });
-    return workload ? [workload] : [];
+    return workload ? [{ workload, labels: labelsOf(object) }] : [];
   });
 }

@@ -18,10 +18,15 @@ import { claimOf } from "./host-claims.ts";
 import { loadBalancingOf, TRAFFIC_DISTRIBUTION } from "./load-balancing.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
 import { serviceHostname } from "./object-facts.ts";
-import { bindWaypoint, type WaypointBinding, weightedWaypoints } from "./waypoint.ts";
+import type { ServiceFront, WaypointRequirement } from "./waypoint/derived-facts.ts";
+import { requirementOf } from "./waypoint/requirement.ts";
+import { serviceFront, servicePortsOf } from "./waypoint/service-front.ts";
+import { bindWaypoint, canaryOf, gatewaysInFront, type WaypointBinding, weightedWaypoints } from "./waypoint.ts";
 
 export interface CompiledService {
   readonly service: Service;
+  readonly front: ServiceFront;
+  readonly requirement: WaypointRequirement | undefined;
   readonly conditions: readonly Condition[];
 }
 
@@ -42,6 +47,8 @@ export function compileService(
   const network = networkOf(reader, mesh);
   const subject = { traffic: "service" as const, namespace, labels: labelsOf(object) };
   const binding = bindWaypoint(reader, subject, network);
+  const canary = canaryOf(reader, { ...subject, annotations: annotationsOf(object) }, binding, network);
+  const gateways = gatewaysInFront(binding, canary);
   const loadBalancing = serviceLoadBalancing(reader, object);
   const service: Service = {
     name: object.metadata.name,
@@ -52,13 +59,15 @@ export function compileService(
     ports: servicePorts(object),
     subjectAltNames: [],
     ...(binding.kind === "none" ? {} : { waypoint: binding.address }),
-    weightedWaypoints: weightedWaypoints(reader, { ...subject, annotations: annotationsOf(object) }, binding, network),
+    weightedWaypoints: weightedWaypoints(binding, canary),
     ...(loadBalancing && { loadBalancing }),
     ipFamilies: ipFamiliesOf(object),
     canonical: true,
     visibility: "Public",
   };
-  return { service, conditions: waypointConditions(binding) };
+  const front = serviceFront(reader, { object, service, ports: servicePortsOf(object), gateways });
+  const requirement = requirementOf(reader, mesh, { object, front, binding, gateways });
+  return { service, front, requirement, conditions: waypointConditions(binding) };
 }
 
 /** Whether the waypoint an object asks for is in front of it; nothing to say when it asks for none. */

@@ -9,6 +9,27 @@ export interface Condition {
   readonly message: string;
 }
 
+/** A part of an object with conditions of its own: a listener of a Gateway, a parent of a route. */
+export interface StatusPart {
+  /** What identifies the part, and what else its status says. */
+  readonly fields: Readonly<Record<string, unknown>>;
+  readonly conditions: readonly Condition[];
+}
+
+/** The status we write on one object. */
+export interface ObjectStatus {
+  readonly conditions: readonly Condition[];
+  /** `status.listeners` of a Gateway. */
+  readonly listeners?: readonly StatusPart[];
+  /** `status.parents` of a route. */
+  readonly parents?: readonly StatusPart[];
+}
+
+export const NO_STATUS: ObjectStatus = Object.freeze({ conditions: [] });
+
+export const isSilent = (status: ObjectStatus): boolean =>
+  status.conditions.length === 0 && status.listeners === undefined && status.parents === undefined;
+
 export const accepted = (message: string): Condition => ({
   type: "Accepted",
   status: "True",

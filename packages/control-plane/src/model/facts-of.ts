@@ -14,6 +14,7 @@ import type { FactKey, Facts } from "./fact-store.ts";
 import { fact, type Selecting } from "./facts.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
 import {
+  gatewayAccount,
   gatewayAddresses,
   gatewayListeners,
   labelsAndAnnotations,
@@ -26,6 +27,7 @@ import {
   visibilityOf,
 } from "./object-facts.ts";
 import { readPeerAuthentication } from "./peer-authentication-fact.ts";
+import { waypointFacts } from "./waypoint/object-facts.ts";
 
 type Entry = readonly [FactKey<unknown>, unknown];
 
@@ -34,11 +36,23 @@ const entry = <T>(key: FactKey<T>, value: T): Entry => [key, value];
 
 /** Everything the mesh can learn from one object. Kinds that mean nothing at L4 answer nothing. */
 export function factsOf(object: KubeObject, mesh: MeshSettings): Facts {
-  return new Map([...own(object), ...about(object, mesh)]);
+  return new Map([...own(object), ...about(object, mesh), ...waypointFacts(object, mesh)]);
 }
 
 const COMPILED_WITH_STATUS = new Set(["Pod", "ServiceEntry", "EndpointSlice", "Gateway"]);
-const COMPILED_WITHOUT_STATUS = new Set(["Service", "WorkloadEntry", "AuthorizationPolicy", "PeerAuthentication"]);
+const COMPILED_WITHOUT_STATUS = new Set([
+  "Service",
+  "WorkloadEntry",
+  "AuthorizationPolicy",
+  "PeerAuthentication",
+  "RequestAuthentication",
+  "HTTPRoute",
+  "GRPCRoute",
+  "TCPRoute",
+  "TLSRoute",
+  "VirtualService",
+  "DestinationRule",
+]);
 
 /** The object itself for its own unit. Status that we ourselves write must not look like a change. */
 function own(object: KubeObject): readonly Entry[] {
@@ -57,7 +71,7 @@ function about(object: KubeObject, mesh: MeshSettings): readonly Entry[] {
     case "Node":
       return [entry(fact.localityOfNode(name), localityOf(labelsOf(object)))];
     case "GatewayClass":
-      return [entry(fact.gatewayClass(name), labelsAndAnnotations(object))];
+      return [entry(fact.gatewayClass(name), gatewayClassFact(object))];
     case "Gateway":
       return gatewayFacts(object);
     case "Service":
@@ -91,13 +105,19 @@ const localityOf = (labels: Labels): Locality => ({
   subzone: labels["topology.istio.io/subzone"] ?? "",
 });
 
+const gatewayClassFact = (object: KubeObject) => ({
+  ...labelsAndAnnotations(object),
+  controllerName: textAt(object.spec, "controllerName"),
+});
+
 function gatewayFacts(object: KubeObject): readonly Entry[] {
   const addresses = gatewayAddresses(object);
   const listeners = gatewayListeners(object);
   const className = textAt(object.spec, "gatewayClassName");
   const network = labelsOf(object)["topology.istio.io/network"];
   const hbone = listeners.find(({ protocol }) => protocol === "HBONE");
-  const gateway = { className, ...labelsAndAnnotations(object), ...addresses, listeners };
+  const account = gatewayAccount(object);
+  const gateway = { className, account, ...labelsAndAnnotations(object), ...addresses, listeners };
   const [address] = addresses.ips;
   return [
     entry(fact.gateway(namespaceOf(object), object.metadata.name), gateway),

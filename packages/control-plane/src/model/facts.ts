@@ -2,6 +2,8 @@ import type { KubeObject, Labels, ObjectKey } from "@ambit/shared/kube";
 import type { IpAddress } from "@ambit/shared/net";
 import type { Locality } from "@ambit/shared/workload";
 import type { FactKey } from "./fact-store.ts";
+import type { ChainFact, ServiceFront, ServiceMember, WaypointRequirement } from "./waypoint/derived-facts.ts";
+import type { Attachment, MeshConfigFact, RouteParent } from "./waypoint/object-facts.ts";
 
 /** The questions compilers ask, and what answers them. An answer holds only what its readers need: less changes, less is compiled again. */
 export const fact = {
@@ -18,7 +20,7 @@ export const fact = {
   targeting: (namespace: string, pod: string): FactKey<TargetFact> => `targeting|${namespace}|${pod}`,
   service: (namespace: string, name: string): FactKey<ServiceFact> => `service|${namespace}|${name}`,
   gateway: (namespace: string, name: string): FactKey<GatewayFact> => `gateway|${namespace}|${name}`,
-  gatewayClass: (name: string): FactKey<NamespaceFact> => `gatewayclass|${name}`,
+  gatewayClass: (name: string): FactKey<GatewayClassFact> => `gatewayclass|${name}`,
   networkGateway: (network: string): FactKey<NetworkGatewayFact> => `networkgateway|${network}`,
   /** Everybody who says to be this hostname. */
   hostClaims: (hostname: string): FactKey<HostClaim> => `host|${hostname}`,
@@ -26,12 +28,41 @@ export const fact = {
   peerAuthentications: (namespace: string): FactKey<PeerAuthenticationFact> => `peerauthentication|${namespace}`,
   /** One answer for each PeerAuthentication there is. */
   anyPeerAuthentication: (): FactKey<true> => "peerauthentication",
+  /** Routes whose parent is this object: `Service`, `ServiceEntry`; VirtualServices by host, as `Host`. */
+  routesOf: (parent: RouteParent, namespace: string, name: string): FactKey<KubeObject> =>
+    `routes|${parent}|${namespace}|${name}`,
+  /** Policies attached to an object by `targetRefs`. */
+  attachedTo: (kind: Attachment, namespace: string, name: string): FactKey<KubeObject> =>
+    `attached|${kind}|${namespace}|${name}`,
+  /** DestinationRules by host, as written but fully qualified. */
+  destinationRules: (host: string): FactKey<KubeObject> => `destinationrule|${host}`,
+  referenceGrants: (namespace: string): FactKey<KubeObject> => `referencegrant|${namespace}`,
+  /** Istio's MeshConfig, from the root namespace. */
+  meshConfig: (): FactKey<MeshConfigFact> => "meshconfig",
+
+  // Derived: answered by units, not by objects.
+  /** A service in full; key is `namespace/hostname`. */
+  front: (key: string): FactKey<ServiceFront> => `front|${key}`,
+  /** The same by hostname alone. */
+  fronts: (hostname: string): FactKey<ServiceFront> => `fronts|${hostname}`,
+  /** Workloads behind a service. */
+  members: (key: string): FactKey<ServiceMember> => `members|${key}`,
+  /** Present when a service may only be reached through its waypoint. */
+  requirement: (key: string): FactKey<WaypointRequirement> => `requirement|${key}`,
+  /** Chains of a waypoint (`namespace/name` of its Gateway), one answer a service. */
+  chains: (gateway: string): FactKey<readonly ChainFact[]> => `chains|${gateway}`,
+  /** Nodes on which replicas of a waypoint run. */
+  waypointNodes: (gateway: string): FactKey<string> => `waypointnodes|${gateway}`,
 } as const;
 
 /** Labels and annotations of a Namespace or GatewayClass. */
 export interface NamespaceFact {
   readonly labels: Labels;
   readonly annotations: Labels;
+}
+
+export interface GatewayClassFact extends NamespaceFact {
+  readonly controllerName: string;
 }
 
 /** Something that selects workloads by labels; `labels` is never empty. */
@@ -70,6 +101,8 @@ export interface TargetFact {
 
 export interface GatewayFact {
   readonly className: string;
+  /** The service account its pods run as. */
+  readonly account: string;
   readonly labels: Labels;
   readonly annotations: Labels;
   readonly hostnames: readonly string[];

@@ -1,7 +1,8 @@
 import { type KubeObject, type ObjectKey, objectKey } from "@ambit/shared/kube";
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
-import { MeshModel } from "./index.ts";
+import { resourceId } from "./compile-object.ts";
+import { isSilent, MeshModel } from "./index.ts";
 import { MESH, objectsOf, pod } from "./test-objects.ts";
 
 /** Every variant of a few objects that refer to each other in every way there is. */
@@ -32,6 +33,17 @@ const VARIANTS: readonly KubeObject[] = objectsOf(
           `apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: { name: wp, namespace: shop, labels: { ${labels} } }\nspec: { gatewayClassName: c, listeners: [] }\n${status}\n`,
       ),
     ),
+    ...["ambit-waypoint", "istio-waypoint"].map(
+      (name) =>
+        `apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: { name: wp, namespace: shop }\nspec: { gatewayClassName: ${name}, listeners: [{ name: mesh, port: 15008, protocol: HBONE }] }\nstatus: { addresses: [{ value: 10.1.1.1 }] }\n`,
+    ),
+    pod("wp-1", { labels: "gateway.networking.k8s.io/gateway-name: wp" }).replace("---", ""),
+    ...["s", "t"].map(
+      (backend) =>
+        `apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: { name: r, namespace: shop }\nspec: { parentRefs: [{ group: "", kind: Service, name: s }], rules: [{ backendRefs: [{ name: ${backend}, port: 80 }] }] }\n`,
+    ),
+    "apiVersion: v1\nkind: Service\nmetadata: { name: t, namespace: shop, labels: { istio.io/use-waypoint: none } }\nspec: { selector: { app: cart }, clusterIP: 10.9.9.9, ports: [{ port: 80 }] }\n",
+    "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: { name: b, namespace: shop }\nspec: { targetRefs: [{ group: '', kind: Service, name: s }], rules: [{ to: [{ operation: { methods: [GET] } }] }] }\n",
     "apiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: { name: c, labels: { istio.io/waypoint-for: workload } }\nspec: { controllerName: x }\n",
     ...["shop", "istio-system"].flatMap((namespace) =>
       ["selector: { matchLabels: { app: web } }", "action: DENY, rules: [{}]", "action: AUDIT"].map(
@@ -77,7 +89,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 );
 
 const served = (model: MeshModel): Readonly<Record<string, unknown>> =>
-  Object.fromEntries(model.resources().map(({ kind, name, value }) => [`${kind} ${name}`, value]));
+  Object.fromEntries(model.resources().map((resource) => [resourceId(resource), resource.value]));
 
 describe("the incremental model", () => {
   it("has variants of every kind it compiles", () => {
@@ -95,10 +107,10 @@ describe("the incremental model", () => {
           for (const key of each.removed) objects.delete(key);
           for (const object of each.upserted) objects.set(objectKey(object), object);
           const delta = model.apply(each);
-          for (const { kind, name } of delta.removed) told.delete(`${kind} ${name}`);
-          for (const { kind, name, value } of delta.upserted) told.set(`${kind} ${name}`, value);
-          for (const [key, list] of delta.conditions) {
-            if (list.length > 0) conditions.set(key, list);
+          for (const resource of delta.removed) told.delete(resourceId(resource));
+          for (const resource of delta.upserted) told.set(resourceId(resource), resource.value);
+          for (const [key, status] of delta.statuses) {
+            if (!isSilent(status)) conditions.set(key, status);
             else conditions.delete(key);
           }
         }
@@ -106,7 +118,7 @@ describe("the incremental model", () => {
         const all = fresh.apply({ upserted: [...objects.values()], removed: [] });
         expect(served(model)).toEqual(served(fresh));
         expect(Object.fromEntries(told)).toEqual(served(fresh));
-        expect(Object.fromEntries(conditions)).toEqual(Object.fromEntries([...all.conditions]));
+        expect(Object.fromEntries(conditions)).toEqual(Object.fromEntries([...all.statuses]));
       }),
       { numRuns: 150 },
     );

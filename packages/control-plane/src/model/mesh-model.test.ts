@@ -69,8 +69,8 @@ describe("MeshModel", () => {
   it("takes away what a removed object made, and its conditions", () => {
     const mesh = new TestMesh(pod("p", { labels: "app: app7" }) + policy("{}"));
     const delta = mesh.remove(policy("{}"));
-    expect(delta.removed).toEqual([{ kind: "policy", name: "shop/x" }]);
-    expect([...delta.conditions]).toEqual([["AuthorizationPolicy/shop/x", []]]);
+    expect(delta.removed).toMatchObject([{ kind: "policy", name: "shop/x" }]);
+    expect([...delta.statuses]).toEqual([["AuthorizationPolicy/shop/x", { conditions: [] }]]);
     expect(mesh.pod("p")?.authorizationPolicies).toEqual([]);
   });
 

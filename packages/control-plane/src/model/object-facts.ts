@@ -8,6 +8,7 @@ import {
   recordsAt,
   textAt,
   textsAt,
+  waypointName,
 } from "@ambit/shared/kube";
 import { parseIp } from "@ambit/shared/net";
 import type { LinkPort, ServiceLink } from "./facts.ts";
@@ -69,6 +70,10 @@ export function gatewayAddresses(object: KubeObject) {
     }),
   };
 }
+
+/** The service account a Gateway's pods run as: named by the Gateway, else called like them. */
+export const gatewayAccount = (gateway: KubeObject): string =>
+  annotationsOf(gateway)["gateway.istio.io/service-account"] || waypointName(gateway);
 
 export function gatewayListeners(object: KubeObject) {
   return recordsAt(object.spec, "listeners").map((listener) => {

@@ -1,7 +1,7 @@
 import { type KubeObject, type ObjectKey, objectKey, parseKubeFile } from "@ambit/shared/kube";
 import type { AuthorizationPolicy } from "@ambit/shared/policy";
 import type { Service, Workload } from "@ambit/shared/workload";
-import { MeshModel, type MeshSettings, type ModelDelta } from "./index.ts";
+import { type Condition, MeshModel, type MeshSettings, type ModelDelta, type ObjectStatus } from "./index.ts";
 
 export const MESH: MeshSettings = {
   trustDomain: "cluster.local",
@@ -19,10 +19,8 @@ export function objectsOf(yaml: string): readonly KubeObject[] {
 /** A model that was given YAML, and what it serves. */
 export class TestMesh {
   readonly model: MeshModel;
-  readonly conditions = new Map<
-    ObjectKey,
-    ModelDelta["conditions"] extends ReadonlyMap<ObjectKey, infer T> ? T : never
-  >();
+  readonly conditions = new Map<ObjectKey, readonly Condition[]>();
+  readonly statuses = new Map<ObjectKey, ObjectStatus>();
   last: ModelDelta | undefined;
 
   constructor(yaml = "", mesh: Partial<MeshSettings> = {}) {
@@ -66,7 +64,10 @@ export class TestMesh {
   }
 
   #take(delta: ModelDelta): ModelDelta {
-    for (const [key, conditions] of delta.conditions) this.conditions.set(key, conditions);
+    for (const [key, status] of delta.statuses) {
+      this.conditions.set(key, status.conditions);
+      this.statuses.set(key, status);
+    }
     this.last = delta;
     return delta;
   }

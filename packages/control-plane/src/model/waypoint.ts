@@ -1,6 +1,6 @@
 import { type Labels, selectorMatches } from "@ambit/shared/kube";
 import { Port } from "@ambit/shared/net";
-import type { GatewayAddress } from "@ambit/shared/workload";
+import type { GatewayAddress, Service } from "@ambit/shared/workload";
 import type { FactReader } from "./fact-store.ts";
 import { fact, type GatewayFact, type GatewayListener } from "./facts.ts";
 
@@ -162,30 +162,44 @@ function listenerFor(gateway: GatewayFact, binding: InboundBinding | undefined):
 const CANARY = "istio.io/use-waypoint-canary";
 const CANARY_WEIGHT = `${CANARY}-weight`;
 
-/**
- * Primary and canary with their weights, or nothing. A canary that cannot be used leaves the primary alone.
- *
- * @param annotations  of the object itself
- */
-export function weightedWaypoints(
+/** A second waypoint that gets a share of the traffic. */
+export interface Canary {
+  /** `namespace/name` of its Gateway. */
+  readonly gateway: string;
+  readonly address: GatewayAddress;
+  /** Percent. */
+  readonly weight: number;
+}
+
+/** Undefined without a canary, and for one that cannot be used: the primary is then left alone. */
+export function canaryOf(
   reader: FactReader,
   subject: WaypointSubject & { readonly annotations: Labels },
   primary: WaypointBinding,
   network: string,
-): readonly { readonly destination: GatewayAddress; readonly weight: number }[] {
-  if (primary.kind !== "bound") return [];
+): Canary | undefined {
+  if (primary.kind !== "bound") return undefined;
   const ownWaypoint = subject.labels[USE_WAYPOINT] !== undefined;
   const [inherited] = ownWaypoint ? [] : reader.read(fact.namespace(subject.namespace));
   const weightText = subject.annotations[CANARY_WEIGHT] ?? inherited?.annotations[CANARY_WEIGHT] ?? "";
   const weight = /^\d{1,3}$/.test(weightText) ? Number(weightText) : Number.NaN;
   const labels = subject.labels[CANARY] === undefined ? (inherited?.labels ?? {}) : subject.labels;
   const name = labels[CANARY];
-  if (name === undefined || name === "none" || !(weight >= 0 && weight <= 100)) return [];
+  if (name === undefined || name === "none" || !(weight >= 0 && weight <= 100)) return undefined;
   const asked = { name, namespace: labels[`${CANARY}-namespace`] || subject.namespace, inherited: false };
   const canary = attach(reader, subject, asked, network);
-  if (canary.kind !== "bound") return [];
+  return canary.kind === "bound" ? { gateway: canary.gateway, address: canary.address, weight } : undefined;
+}
+
+/** Primary and canary with their weights, or nothing. */
+export function weightedWaypoints(primary: WaypointBinding, canary: Canary | undefined): Service["weightedWaypoints"] {
+  if (primary.kind !== "bound" || !canary) return [];
   return [
-    { destination: primary.address, weight: 100 - weight },
-    { destination: canary.address, weight },
+    { destination: primary.address, weight: 100 - canary.weight },
+    { destination: canary.address, weight: canary.weight },
   ];
 }
+
+/** `namespace/name` of the Gateways traffic to the subject goes through. */
+export const gatewaysInFront = (primary: WaypointBinding, canary: Canary | undefined): readonly string[] =>
+  primary.kind === "bound" ? [...new Set([primary.gateway, ...(canary ? [canary.gateway] : [])])] : [];

@@ -5,9 +5,9 @@ import {
   type DeltaDiscoveryResponse,
   DeltaDiscoveryResponseSchema,
 } from "@ambit/shared/proto";
-import { ADDRESS_TYPE_URL, AUTHORIZATION_TYPE_URL } from "@ambit/shared/xds";
 import { create } from "@bufbuild/protobuf";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
+import { CLUSTER_TYPE_URL, ENDPOINT_TYPE_URL } from "./envoy-types.ts";
 import { takePushes } from "./push-order.ts";
 import type { ResourceStore } from "./resource-store.ts";
 import { type Acknowledgement, Subscription } from "./subscription.ts";
@@ -19,9 +19,19 @@ export interface AdsClientEvents {
   onAcknowledgement(typeUrl: string, acknowledgement: Acknowledgement): void;
 }
 
+/** Who a client is, and from which stores it is served. */
+export interface ClientBinding {
+  /** A node's name, or `namespace/pod`. */
+  readonly name: string;
+  /** `namespace/name` of the Gateway whose waypoint it is; absent for node proxies. */
+  readonly gateway?: string;
+  storeOf(typeUrl: string): ResourceStore;
+}
+
 /** What `/debug/status` shows of a client. */
 export interface AdsClientStatus {
   readonly node: string;
+  readonly gateway?: string;
   readonly nodeId: string;
   readonly types: Readonly<
     Record<string, { readonly outstanding: boolean; readonly due: number; readonly nacks: number }>
@@ -32,19 +42,20 @@ const MAX_TYPES = 16;
 
 /** Sends at most one unacknowledged response a type, and nothing while the transport is full. */
 export class AdsClient {
-  readonly node: string;
-  readonly #store: ResourceStore;
+  readonly binding: ClientBinding;
   readonly #stream: AdsStream;
   readonly #events: AdsClientEvents;
   readonly #subscriptions = new Map<string, Subscription>();
   readonly #nacks = new Map<string, number>();
+  /** Clusters the client was sent, whose endpoints it will ask for. */
+  readonly #awaited = new Set<string>();
   #nodeId = "";
   #sequence = 0;
   #blocked = false;
+  #settled = false;
 
-  constructor(node: string, store: ResourceStore, stream: AdsStream, events: AdsClientEvents) {
-    this.node = node;
-    this.#store = store;
+  constructor(binding: ClientBinding, stream: AdsStream, events: AdsClientEvents) {
+    this.binding = binding;
     this.#stream = stream;
     this.#events = events;
     stream.on("drain", () => {
@@ -59,30 +70,49 @@ export class AdsClient {
     const subscription = this.#subscriptionTo(request.typeUrl);
     if (!subscription) return;
     const acknowledgement = subscription.request(request);
+    if (request.typeUrl === ENDPOINT_TYPE_URL) {
+      for (const name of request.resourceNamesSubscribe) this.#awaited.delete(name);
+    }
     if (acknowledgement.kind === "none") return;
-    if (acknowledgement.kind === "nack") this.#nacks.set(request.typeUrl, (this.#nacks.get(request.typeUrl) ?? 0) + 1);
+    if (acknowledgement.kind === "nack") {
+      this.#nacks.set(request.typeUrl, (this.#nacks.get(request.typeUrl) ?? 0) + 1);
+      // Of refused clusters it will ask for no endpoints.
+      if (request.typeUrl === CLUSTER_TYPE_URL) this.#awaited.clear();
+    }
     this.#events.onAcknowledgement(request.typeUrl, acknowledgement);
   }
 
-  /** Policies and addresses were both asked for. */
-  get wantsBothTypes(): boolean {
-    return this.#subscriptions.has(ADDRESS_TYPE_URL) && this.#subscriptions.has(AUTHORIZATION_TYPE_URL);
+  /** It had the time to ask for every type it wants, and for the endpoints of the clusters it has. */
+  settle(): void {
+    this.#settled = true;
+    this.#awaited.clear();
   }
 
-  changed(typeUrl: string, names: readonly string[]): void {
-    this.#subscriptions.get(typeUrl)?.changed(names);
+  changed(store: ResourceStore, typeUrl: string, names: readonly string[]): void {
+    if (this.binding.storeOf(typeUrl) === store) this.#subscriptions.get(typeUrl)?.changed(names);
+  }
+
+  /** Whether clusters went out whose endpoints are still to be asked for: `settle` has to be called some time later. */
+  get awaitsEndpoints(): boolean {
+    return this.#awaited.size > 0;
   }
 
   /** Sends what is due, in order, as far as the transport takes it. */
   flush(): void {
     if (this.#blocked || this.#stream.cancelled || this.#stream.destroyed) return;
-    for (const { typeUrl, push, nonce } of takePushes(this.#subscriptions, () => String(++this.#sequence))) {
+    const turn = {
+      nextNonce: () => String(++this.#sequence),
+      settled: this.#settled,
+      awaitsEndpoints: this.awaitsEndpoints,
+    };
+    for (const { typeUrl, push, nonce } of takePushes(this.#subscriptions, turn)) {
       const response = create(DeltaDiscoveryResponseSchema, {
         typeUrl,
         nonce,
         resources: [...push.resources],
         removedResources: [...push.removed],
       });
+      if (typeUrl === CLUSTER_TYPE_URL) this.#awaitEndpoints(push.resources.map(({ name }) => name));
       this.#events.onPush(typeUrl, push.resources.length, push.removed.length);
       if (!this.#stream.write(response)) this.#blocked = true;
     }
@@ -93,14 +123,28 @@ export class AdsClient {
       typeUrl,
       { outstanding: subscription.outstanding, due: subscription.dirty, nacks: this.#nacks.get(typeUrl) ?? 0 },
     ]);
-    return { node: this.node, nodeId: this.#nodeId, types: Object.fromEntries(types) };
+    const { name, gateway } = this.binding;
+    return {
+      node: name,
+      ...(gateway !== undefined && { gateway }),
+      nodeId: this.#nodeId,
+      types: Object.fromEntries(types),
+    };
+  }
+
+  #awaitEndpoints(clusters: readonly string[]): void {
+    const endpoints = this.#subscriptions.get(ENDPOINT_TYPE_URL);
+    const store = this.binding.storeOf(ENDPOINT_TYPE_URL);
+    for (const name of clusters) {
+      if (store.find(ENDPOINT_TYPE_URL, name) && !endpoints?.has(name)) this.#awaited.add(name);
+    }
   }
 
   #subscriptionTo(typeUrl: string): Subscription | undefined {
     const known = this.#subscriptions.get(typeUrl);
     if (known) return known;
     if (this.#subscriptions.size >= MAX_TYPES) return undefined;
-    const subscription = new Subscription(typeUrl, this.#store);
+    const subscription = new Subscription(typeUrl, this.binding.storeOf(typeUrl));
     this.#subscriptions.set(typeUrl, subscription);
     return subscription;
   }

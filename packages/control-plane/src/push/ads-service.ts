@@ -5,16 +5,25 @@ import { grpcServiceDefinition } from "@ambit/shared/grpc";
 import { AggregatedDiscoveryService, type DeltaDiscoveryRequest } from "@ambit/shared/proto";
 import type { Clock } from "@ambit/shared/time";
 import { type Metadata, status } from "@grpc/grpc-js";
-import { AdsClient, type AdsClientEvents, type AdsClientStatus, type AdsStream } from "./ads-client.ts";
+import type { Caller } from "../ca/index.ts";
+import {
+  AdsClient,
+  type AdsClientEvents,
+  type AdsClientStatus,
+  type AdsStream,
+  type ClientBinding,
+} from "./ads-client.ts";
 import { checkNode } from "./check-node.ts";
 import { Debounce } from "./debounce.ts";
-import type { ResourceStore } from "./resource-store.ts";
+import type { ScopedStores } from "./scoped-stores.ts";
 
 export interface AdsServiceInit extends AdsClientEvents {
-  readonly store: ResourceStore;
+  readonly stores: ScopedStores;
   readonly clock: Clock;
   /** Who calls, by its token; the reason goes to the caller as UNAUTHENTICATED. */
-  authenticate(metadata: Metadata): Promise<Result<{ readonly node: string }>>;
+  authenticate(metadata: Metadata): Promise<Result<Caller>>;
+  /** What the caller is served from, by the objects as they are now; the reason goes to it as PERMISSION_DENIED. */
+  bind(caller: Caller): Result<ClientBinding>;
   /** The first set of objects is loaded: before that an empty answer would look like an empty mesh. */
   readonly loaded: () => boolean;
   onConnect(node: string): void;
@@ -25,24 +34,24 @@ export interface AdsServiceInit extends AdsClientEvents {
 const QUIET_MS = 20;
 const LONGEST_MS = 100;
 /**
- * A new stream asks for one type after the other. Workloads must not be answered before the policies they name, so the
- * first answer waits until both are asked for, or for so long from a client that only wants one.
+ * A new stream asks for one type after the other. What names others must not be answered before them, so it waits until
+ * both are asked for, or for so long from a client that only wants one. The same for endpoints of new clusters.
  */
-const FIRST_ANSWER_MS = 250;
+const SETTLE_MS = 250;
 
 /** Serves every connected proxy from one store. */
 export class AdsService {
   readonly definition = grpcServiceDefinition(AggregatedDiscoveryService);
   readonly #init: AdsServiceInit;
-  readonly #clients = new Set<AdsClient>();
+  readonly #clients = new Map<AdsClient, Connected>();
   readonly #debounce: Debounce;
   readonly #unlisten: () => void;
 
   constructor(init: AdsServiceInit) {
     this.#init = init;
     this.#debounce = new Debounce(init.clock, QUIET_MS, LONGEST_MS, () => this.flush());
-    this.#unlisten = init.store.listen((typeUrl, names) => {
-      for (const client of this.#clients) client.changed(typeUrl, names);
+    this.#unlisten = init.stores.listen((store, typeUrl, names) => {
+      for (const client of this.#clients.keys()) client.changed(store, typeUrl, names);
       this.#debounce.trigger();
     });
   }
@@ -53,18 +62,28 @@ export class AdsService {
   }
 
   clients(): AdsClientStatus[] {
-    return [...this.#clients].map((client) => client.status());
+    return [...this.#clients.keys()].map((client) => client.status());
   }
 
   /** Sends every client what is due; also called once the first objects are loaded. */
   flush(): void {
     if (!this.#init.loaded()) return;
-    for (const client of this.#clients) client.flush();
+    for (const client of this.#clients.keys()) client.flush();
   }
 
   stop(): void {
     this.#unlisten();
     this.#debounce.stop();
+  }
+
+  /** Ends the streams of callers who are not any more what they were admitted as; they come back as what they are now. */
+  recheck(): void {
+    for (const [client, { caller, stream }] of this.#clients) {
+      const now = this.#init.bind(caller);
+      if (now.ok && now.value.gateway === client.binding.gateway && now.value.name === client.binding.name) continue;
+      const details = now.ok ? "the client belongs to another Gateway now" : now.error;
+      stream.emit("error", { code: now.ok ? status.UNAVAILABLE : status.PERMISSION_DENIED, details });
+    }
   }
 
   /** Nothing of the stream is read before its caller is known. */
@@ -73,34 +92,33 @@ export class AdsService {
     stream.pause();
     const caller = await this.#init.authenticate(stream.metadata);
     if (stream.cancelled || stream.destroyed) return;
-    if (caller.ok) this.#serve(stream, caller.value.node);
-    else stream.emit("error", { code: status.UNAUTHENTICATED, details: caller.error });
+    if (!caller.ok) {
+      stream.emit("error", { code: status.UNAUTHENTICATED, details: caller.error });
+      return;
+    }
+    const binding = this.#init.bind(caller.value);
+    if (binding.ok) this.#serve(stream, caller.value, binding.value);
+    else stream.emit("error", { code: status.PERMISSION_DENIED, details: binding.error });
   }
 
-  #serve(stream: AdsStream, node: string): void {
-    const client = new AdsClient(node, this.#init.store, stream, this.#init);
-    this.#clients.add(client);
-    this.#init.onConnect(client.node);
-    let waited = false;
-    const flush = (): void => {
-      if ((waited || client.wantsBothTypes) && this.#init.loaded()) client.flush();
-    };
-    const openLater = this.#init.clock.after(FIRST_ANSWER_MS, () => {
-      waited = true;
-      flush();
-    });
+  #serve(stream: AdsStream, caller: Caller, binding: ClientBinding): void {
+    const client = new AdsClient(binding, stream, this.#init);
+    this.#clients.set(client, { caller, stream });
+    this.#init.onConnect(binding.name);
+    const settling = this.#settling(client);
     const leave = (reason: string): void => {
-      openLater();
-      if (this.#clients.delete(client)) this.#init.onDisconnect(client.node, reason);
+      settling.stop();
+      if (this.#clients.delete(client)) this.#init.onDisconnect(binding.name, reason);
     };
     stream.on("data", (request: DeltaDiscoveryRequest) => {
-      const agreed = request.node ? checkNode(request.node, node) : ok(undefined);
+      const agreed = request.node ? checkNode(request.node, caller) : ok(undefined);
       if (!agreed.ok) {
         stream.emit("error", { code: status.PERMISSION_DENIED, details: agreed.error });
         return;
       }
       client.request(request);
-      flush();
+      if (this.#init.loaded()) client.flush();
+      settling.watch();
     });
     stream.on("end", () => {
       leave("ended by the client");
@@ -111,4 +129,30 @@ export class AdsService {
     stream.on("close", () => leave("closed"));
     stream.resume();
   }
+
+  /** Runs once for a new stream, and again whenever it was sent clusters whose endpoints it has to ask for. */
+  #settling(client: AdsClient): { watch(): void; stop(): void } {
+    let cancel = (): void => {};
+    let running = false;
+    const start = (): void => {
+      running = true;
+      cancel = this.#init.clock.after(SETTLE_MS, () => {
+        running = false;
+        client.settle();
+        if (this.#init.loaded()) client.flush();
+      });
+    };
+    start();
+    return {
+      watch: () => {
+        if (!running && client.awaitsEndpoints) start();
+      },
+      stop: () => cancel(),
+    };
+  }
+}
+
+interface Connected {
+  readonly caller: Caller;
+  readonly stream: AdsStream;
 }

@@ -8,26 +8,52 @@ import { toBinary } from "@bufbuild/protobuf";
 import type { MeshResource, ModelDelta } from "../model/index.ts";
 import type { EncodedResource, ResourceChange } from "./resource-store.ts";
 
-/** What of a change each xDS type sends. */
-export function encodeDelta(delta: Pick<ModelDelta, "upserted" | "removed">): readonly ResourceChange[] {
-  const isPolicy = ({ kind }: Pick<MeshResource, "kind">): boolean => kind === "policy";
-  return [
-    {
-      typeUrl: AUTHORIZATION_TYPE_URL,
-      upserted: delta.upserted.filter(isPolicy).map(encode),
-      removed: delta.removed.filter(isPolicy).map(({ name }) => name),
-    },
-    {
-      typeUrl: ADDRESS_TYPE_URL,
-      upserted: delta.upserted.filter((one) => !isPolicy(one)).map(encode),
-      removed: delta.removed.filter((one) => !isPolicy(one)).map(({ name }) => name),
-    },
-  ];
+/** What of a change each xDS type of each store sends; the shared store is under the empty scope. */
+export function encodeDelta(
+  delta: Pick<ModelDelta, "upserted" | "removed">,
+): ReadonlyMap<string, readonly ResourceChange[]> {
+  const changes = new Map<string, MutableChange>();
+  const changeOf = (resource: MeshResource): MutableChange => {
+    const scope = scopeOf(resource);
+    const typeUrl = typeUrlOf(resource);
+    const key = `${scope} ${typeUrl}`;
+    const change = changes.get(key) ?? { scope, typeUrl, upserted: [], removed: [] };
+    changes.set(key, change);
+    return change;
+  };
+  for (const resource of delta.upserted) changeOf(resource).upserted.push(encode(resource));
+  for (const resource of delta.removed) changeOf(resource).removed.push(resource.name);
+  const byScope = new Map<string, ResourceChange[]>();
+  for (const { scope, ...change } of changes.values()) {
+    const ofScope = byScope.get(scope) ?? [];
+    ofScope.push(change);
+    byScope.set(scope, ofScope);
+  }
+  return byScope;
 }
 
-function encode(resource: MeshResource): EncodedResource {
+interface MutableChange {
+  readonly scope: string;
+  readonly typeUrl: string;
+  readonly upserted: EncodedResource[];
+  readonly removed: string[];
+}
+
+/** Everybody's store. */
+export const SHARED_SCOPE = "";
+
+const scopeOf = (resource: MeshResource): string => (resource.kind === "envoy" ? resource.scope : SHARED_SCOPE);
+
+function typeUrlOf(resource: MeshResource): string {
+  if (resource.kind === "envoy") return resource.typeUrl;
+  return resource.kind === "policy" ? AUTHORIZATION_TYPE_URL : ADDRESS_TYPE_URL;
+}
+
+export function encode(resource: MeshResource): EncodedResource {
   const { name, value } = resource;
   switch (resource.kind) {
+    case "envoy":
+      return { name, bytes: resource.value, aliases: [] };
     case "policy":
       return { name, bytes: toBinary(AuthorizationSchema, policyToProto(resource.value)), aliases: [] };
     case "service": {

@@ -150,7 +150,8 @@ describe("takePushes", () => {
     );
     store.listen((type, names) => subscriptions.get(type)?.changed(names));
     let sequence = 0;
-    const turn = () => takePushes(subscriptions, () => String(++sequence));
+    const turn = () =>
+      takePushes(subscriptions, { nextNonce: () => String(++sequence), settled: true, awaitsEndpoints: false });
     const ackAll = (pushes: ReturnType<typeof turn>): void => {
       for (const { typeUrl, nonce } of pushes)
         subscriptions.get(typeUrl)?.request(request({ typeUrl, responseNonce: nonce }));
@@ -182,7 +183,8 @@ describe("takePushes", () => {
     );
     store.listen((type, names) => subscriptions.get(type)?.changed(names));
     let sequence = 0;
-    const turn = () => takePushes(subscriptions, () => String(++sequence));
+    const turn = () =>
+      takePushes(subscriptions, { nextNonce: () => String(++sequence), settled: true, awaitsEndpoints: false });
     const ack = (typeUrl: string, nonce: string): void =>
       void subscriptions.get(typeUrl)?.request(request({ typeUrl, responseNonce: nonce }));
     for (const [typeUrl, subscription] of subscriptions) subscription.request(request({ typeUrl }));

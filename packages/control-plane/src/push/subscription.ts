@@ -51,6 +51,11 @@ export class Subscription {
     return this.#dirty.size;
   }
 
+  /** Whether the client asked for this very name. */
+  has(name: string): boolean {
+    return this.#names.has(name);
+  }
+
   /** Whether anything could be sent now, the empty first answer included. */
   get pending(): boolean {
     return this.#started && !this.#outstanding && (this.#dirty.size > 0 || !this.#answered);

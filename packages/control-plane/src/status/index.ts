@@ -1,1 +1,1 @@
-export { ConditionBook, type ConditionBookInit } from "./condition-book.ts";
+export { StatusBook, type StatusBookInit } from "./status-book.ts";

@@ -1,7 +1,7 @@
 import type { ObjectKey } from "@ambit/shared/kube";
 import { describe, expect, it } from "@jest/globals";
 import type { Condition } from "../model/index.ts";
-import { ConditionBook } from "./condition-book.ts";
+import { StatusBook } from "./status-book.ts";
 
 const KEY = "AuthorizationPolicy/shop/deny" as ObjectKey;
 const accepted: Condition = { type: "Accepted", status: "True", reason: "Accepted", message: "" };
@@ -10,7 +10,7 @@ const rejected: Condition = { type: "Accepted", status: "False", reason: "Unsupp
 function writer(fail: () => boolean = () => false) {
   const patches: unknown[] = [];
   const failures: string[] = [];
-  const status = new ConditionBook({
+  const status = new StatusBook({
     source: {
       patch: async (_key, owner, patch) => {
         if (fail()) throw new Error("disk full");
@@ -23,13 +23,13 @@ function writer(fail: () => boolean = () => false) {
   return { status, patches, failures };
 }
 
-describe("ConditionBook", () => {
+describe("StatusBook", () => {
   it("writes a condition once and again only when it changes", async () => {
     const { status, patches } = writer();
-    status.set(new Map([[KEY, [accepted]]]));
-    status.set(new Map([[KEY, [accepted]]]));
+    status.set(new Map([[KEY, { conditions: [accepted] }]]));
+    status.set(new Map([[KEY, { conditions: [accepted] }]]));
     await status.settled();
-    status.set(new Map([[KEY, [rejected]]]));
+    status.set(new Map([[KEY, { conditions: [rejected] }]]));
     await status.settled();
     expect(patches).toEqual([
       ["control-plane", { status: { conditions: [{ ...accepted, lastTransitionTime: "1970-01-01T00:00:00.000Z" }] } }],
@@ -39,10 +39,10 @@ describe("ConditionBook", () => {
 
   it("takes its patch away when nothing is left to say, and never writes a first nothing", async () => {
     const { status, patches } = writer();
-    status.set(new Map([[KEY, []]]));
-    status.set(new Map([[KEY, [accepted]]]));
+    status.set(new Map([[KEY, { conditions: [] }]]));
+    status.set(new Map([[KEY, { conditions: [accepted] }]]));
     await status.settled();
-    status.set(new Map([[KEY, []]]));
+    status.set(new Map([[KEY, { conditions: [] }]]));
     await status.settled();
     expect(patches.at(-1)).toEqual(["control-plane", undefined]);
     expect(patches.length).toBe(2);
@@ -51,11 +51,11 @@ describe("ConditionBook", () => {
   it("reports a failed write and tries again with the next change", async () => {
     let broken = true;
     const { status, patches, failures } = writer(() => broken);
-    status.set(new Map([[KEY, [accepted]]]));
+    status.set(new Map([[KEY, { conditions: [accepted] }]]));
     await status.settled();
     expect(failures).toEqual(["disk full"]);
     broken = false;
-    status.set(new Map([[KEY, [accepted]]]));
+    status.set(new Map([[KEY, { conditions: [accepted] }]]));
     await status.settled();
     expect(patches.length).toBe(1);
   });

@@ -1,0 +1,146 @@
+/** `main_internal`: which chain takes a tunnel, by the address and port it was opened to. */
+
+import { TrafficDirection } from "@ambit/envoy-api/envoy/config/core/v3/base";
+import type { ListenerSchema } from "@ambit/envoy-api/envoy/config/listener/v3/listener";
+import type { ListenerFilterSchema } from "@ambit/envoy-api/envoy/config/listener/v3/listener_components";
+import { HttpInspectorSchema } from "@ambit/envoy-api/envoy/extensions/filters/listener/http_inspector/v3/http_inspector";
+import { TlsInspectorSchema } from "@ambit/envoy-api/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector";
+import {
+  ApplicationProtocolInputSchema,
+  DestinationIPInputSchema,
+  DestinationPortInputSchema,
+} from "@ambit/envoy-api/envoy/extensions/matching/common_inputs/network/v3/network_inputs";
+import type { CidrRangeSchema } from "@ambit/envoy-api/xds/core/v3/cidr";
+import { IPMatcherSchema } from "@ambit/envoy-api/xds/type/matcher/v3/ip";
+import type { Matcher_OnMatchSchema, MatcherSchema } from "@ambit/envoy-api/xds/type/matcher/v3/matcher";
+import { type IpAddress, isIpv4 } from "@ambit/shared/net";
+import type { DescMessage } from "@bufbuild/protobuf";
+import { StringValueSchema } from "@bufbuild/protobuf/wkt";
+import { originalDestination } from "./connect-listeners.ts";
+import type { ChainFact } from "./derived-facts.ts";
+import { directChains } from "./direct-chains.ts";
+import { DIRECT_HTTP, DIRECT_TCP, MAIN_INTERNAL } from "./names.ts";
+import { duration, extension, filter, type Init, sortedRecord } from "./proto.ts";
+
+type OnMatch = Init<typeof Matcher_OnMatchSchema>;
+type Tree = Init<typeof MatcherSchema>;
+
+/**
+ * Differs: istiod leaves Envoy's 15 s, after which the connection is closed, so that protocols in which the server
+ * speaks first never work on a port whose protocol is not declared. Here such a connection becomes plain TCP.
+ */
+const SNIFF_TIMEOUT_MS = 1_000;
+
+export interface MainInternalInit {
+  readonly chains: readonly ChainFact[];
+  /** Addresses of the workloads that asked for this waypoint themselves. */
+  readonly workloads: readonly IpAddress[];
+}
+
+export function mainInternal({ chains, workloads }: MainInternalInit): Init<typeof ListenerSchema> {
+  const sorted = [...chains].sort((a, b) =>
+    a.service === b.service ? a.port - b.port : a.service < b.service ? -1 : 1,
+  );
+  const inspectors: Init<typeof ListenerFilterSchema>[] = [
+    originalDestination(),
+    filter("envoy.filters.listener.http_inspector", HttpInspectorSchema),
+  ];
+  if (sorted.some(({ inspectsTls }) => inspectsTls)) {
+    inspectors.push(filter("envoy.filters.listener.tls_inspector", TlsInspectorSchema));
+  }
+  return {
+    name: MAIN_INTERNAL,
+    listenerSpecifier: { case: "internalListener", value: {} },
+    trafficDirection: TrafficDirection.INBOUND,
+    listenerFilters: inspectors,
+    listenerFiltersTimeout: duration(SNIFF_TIMEOUT_MS),
+    continueOnListenerFiltersTimeout: true,
+    filterChains: [...sorted.flatMap(({ http, tcp }) => [http ?? [], tcp ?? []].flat()), ...directChains()],
+    filterChainMatcher: byAddress(sorted, workloads),
+  };
+}
+
+function byAddress(chains: readonly ChainFact[], workloads: readonly IpAddress[]): Tree {
+  const rangeMatchers = [...groupByService(chains)].map((ports) => ({
+    ranges: (ports[0]?.vips ?? []).map(cidrOf),
+    onMatch: byPort(ports),
+  }));
+  if (workloads.length > 0) {
+    rangeMatchers.push({ ranges: workloads.map(cidrOf), onMatch: byProtocol(DIRECT_HTTP, DIRECT_TCP) });
+  }
+  return tree(extension("envoy.matching.inputs.destination_ip", DestinationIPInputSchema), {
+    case: "customMatch",
+    value: extension("ip", IPMatcherSchema, { rangeMatchers: rangeMatchers.length > 0 ? rangeMatchers : [NOTHING] }),
+  });
+}
+
+/** Services without addresses cannot be asked for; their chains are left out of the tree. */
+function groupByService(chains: readonly ChainFact[]): Iterable<readonly ChainFact[]> {
+  const services = new Map<string, ChainFact[]>();
+  for (const chain of chains) {
+    if (chain.vips.length === 0) continue;
+    const ports = services.get(chain.service) ?? [];
+    services.set(chain.service, [...ports, chain]);
+  }
+  return services.values();
+}
+
+function byPort(ports: readonly ChainFact[]): OnMatch {
+  const map = ports.map((chain): [string, OnMatch] => [String(chain.port), chainOf(chain)]);
+  return nested(
+    tree(extension("envoy.matching.inputs.destination_port", DestinationPortInputSchema), {
+      case: "exactMatchMap",
+      value: { map: Object.fromEntries(map) },
+    }),
+  );
+}
+
+function chainOf({ http, tcp }: ChainFact): OnMatch {
+  if (http && tcp) return byProtocol(http.name, tcp.name);
+  return toChain(http?.name ?? tcp?.name ?? "");
+}
+
+/** What the inspector read; the quotes are part of the key. */
+const byProtocol = (http: string, tcp: string): OnMatch =>
+  nested({
+    ...tree(extension("envoy.matching.inputs.application_protocol", ApplicationProtocolInputSchema), {
+      case: "exactMatchMap",
+      value: {
+        map: sortedRecord(["'http/1.0'", "'http/1.1'", "'h2c'"].map((key) => [key, toChain(http)] as const)),
+      },
+    }),
+    onNoMatch: toChain(tcp),
+  });
+
+/** An address that no tunnel is opened to: a tree may not be empty, and no chain may be the default. */
+const NOTHING = {
+  ranges: [{ addressPrefix: "0.0.0.0", prefixLen: 32 }],
+  onMatch: nested(
+    tree(extension("envoy.matching.inputs.destination_port", DestinationPortInputSchema), {
+      case: "exactMatchMap",
+      value: { map: { "0": toChain(DIRECT_TCP) } },
+    }),
+  ),
+};
+
+function nested(matcher: Tree): OnMatch {
+  return { onMatch: { case: "matcher", value: matcher } };
+}
+
+function toChain(name: string): OnMatch {
+  return {
+    onMatch: { case: "action", value: extension(name, StringValueSchema as DescMessage, { value: name } as never) },
+  };
+}
+
+function tree(
+  input: ReturnType<typeof extension>,
+  treeType: NonNullable<Extract<NonNullable<Tree["matcherType"]>, { case: "matcherTree" }>["value"]["treeType"]>,
+): Tree {
+  return { matcherType: { case: "matcherTree", value: { input, treeType } } };
+}
+
+const cidrOf = (address: IpAddress): Init<typeof CidrRangeSchema> => ({
+  addressPrefix: address,
+  prefixLen: isIpv4(address) ? 32 : 128,
+});

@@ -1,0 +1,27 @@
+/** Names as istiod gives them. Spec: waypoint dialect, sections 2.1, 3.1. */
+
+/** What waypoints are told in Envoy's dialect, in the order in which it is sent: what is named comes before what names it. */
+export const CONNECT_TERMINATE = "connect_terminate";
+export const MAIN_INTERNAL = "main_internal";
+export const CONNECT_ORIGINATE = "connect_originate";
+export const ENCAP = "encap";
+export const DIRECT_HTTP = "direct-http";
+export const DIRECT_TCP = "direct-tcp";
+/** Named by routes to a backend that does not exist; never defined. */
+export const UNKNOWN_SERVICE = "UnknownService";
+
+/** A port of a service that the waypoint serves: its cluster, its chain and its routes are called the same. */
+export const vipName = (port: number, protocol: "http" | "tcp", hostname: string, subset = ""): string =>
+  `inbound-vip|${port}|${protocol}${subset === "" ? "" : `/${subset}`}|${hostname}`;
+
+/** A port of a service that routes or policies of the waypoint name, though another (or none) serves it. */
+export const outboundName = (port: number, hostname: string, subset = ""): string =>
+  `outbound|${port}|${subset}|${hostname}`;
+
+/** Namespaces of endpoint metadata, and the filter-state keys that carry a tunnel's facts between listeners. */
+export const ORIGINAL_DST_METADATA = "envoy.filters.listener.original_dst";
+export const ISTIO_METADATA = "istio";
+export const SOCKET_MATCH_METADATA = "envoy.transport_socket_match";
+export const PEER_PRINCIPAL = "io.istio.peer_principal";
+export const LOCAL_PRINCIPAL = "io.istio.local_principal";
+export const CONNECT_AUTHORITY = "io.istio.connect_authority";

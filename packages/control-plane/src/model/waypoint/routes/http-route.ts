@@ -1,0 +1,149 @@
+/** HTTPRoutes and GRPCRoutes of one service port as Envoy routes. Pure and total. */
+import { byAge, type KubeObject, namespaceOf, recordsAt, textAt } from "@ambit/shared/kube";
+import type { ServiceFront } from "../derived-facts.ts";
+import { duration } from "../proto.ts";
+import { type Backend, type BackendContext, backendOf, clusterFor } from "./backends.ts";
+import type { RouteInit } from "./default-route.ts";
+import { INTERNAL_ERROR, ruleExtras } from "./http-filters.ts";
+import { byPrecedence, grpcMatch, httpMatch, matchesOf, type RankedMatch } from "./matches.ts";
+
+type Fields = Readonly<Record<string, unknown>>;
+
+export interface CompiledRoutes {
+  readonly routes: readonly RouteInit[];
+  readonly subUnits: readonly string[];
+}
+
+interface Ranked {
+  readonly match: RankedMatch;
+  readonly route: RouteInit;
+}
+
+interface RuleContext {
+  readonly backends: BackendContext;
+  readonly front: ServiceFront;
+  readonly port: number;
+  readonly route: KubeObject;
+}
+
+/** @param routes  all of those attached to the port, in any order */
+export function compileHttpRoutes(
+  backends: BackendContext,
+  front: ServiceFront,
+  port: number,
+  routes: readonly KubeObject[],
+): CompiledRoutes {
+  const subUnits: string[] = [];
+  const ranked = [...routes].sort(byAge).flatMap((route) =>
+    recordsAt(route.spec, "rules").flatMap((rule, index) => {
+      const compiled = compileRule({ backends, front, port, route }, rule, index);
+      subUnits.push(...compiled.subUnits);
+      return compiled.ranked;
+    }),
+  );
+  // A stable sort: of equals, the older route's earlier rule stays in front.
+  const sorted = [...ranked].sort((a, b) => byPrecedence(a.match.rank, b.match.rank));
+  return { routes: sorted.map(({ route }) => route), subUnits };
+}
+
+function compileRule(
+  context: RuleContext,
+  rule: Fields,
+  index: number,
+): { readonly ranked: readonly Ranked[]; readonly subUnits: readonly string[] } {
+  const { route } = context;
+  const identity = { kind: route.kind, namespace: namespaceOf(route) };
+  const backends = backendsOf(context, rule, identity);
+  const extras = ruleExtras(context.backends, rule, identity);
+  const name = `${namespaceOf(route)}.${route.metadata.name}.${textAt(rule, "name") || index}`;
+  const matches = matchesOf(rule, route.kind === "GRPCRoute" ? grpcMatch : httpMatch);
+  const ranked = matches.flatMap((match): Ranked[] => {
+    // A match that is not understood may not catch what it was not meant for; it catches nothing.
+    if (!match) return [];
+    const action = extras.answer?.(match) ?? forward(backends, extras, match);
+    const operation = operationOf(context, backends, match);
+    return [
+      {
+        match,
+        route: {
+          name,
+          match: match.match,
+          ...action,
+          ...extras.headers,
+          ...extras.perFilter,
+          decorator: { operation },
+        },
+      },
+    ];
+  });
+  return { ranked, subUnits: [...backends.flatMap(({ backend }) => backend.subUnits), ...extras.subUnits] };
+}
+
+interface WeightedBackend {
+  readonly backend: Backend;
+  readonly weight: number;
+  readonly ref: Fields;
+}
+
+/** A rule that names no backends sends to its parent. Spec: GEP-1686. */
+function backendsOf(
+  { backends, front, port }: RuleContext,
+  rule: Fields,
+  identity: { readonly kind: string; readonly namespace: string },
+): readonly WeightedBackend[] {
+  if (rule["backendRefs"] === undefined || rule["backendRefs"] === null) {
+    return [{ backend: clusterFor(backends, front, port), weight: 1, ref: {} }];
+  }
+  return recordsAt(rule, "backendRefs").map((ref) => {
+    const { weight } = ref;
+    return {
+      backend: backendOf(backends, ref, identity),
+      weight: typeof weight === "number" && Number.isInteger(weight) && weight >= 0 ? weight : 1,
+      ref,
+    };
+  });
+}
+
+function forward(
+  backends: readonly WeightedBackend[],
+  extras: ReturnType<typeof ruleExtras>,
+  match: RankedMatch,
+): Pick<RouteInit, "action"> {
+  const used = backends.filter(({ weight }) => weight > 0);
+  const [only] = used;
+  if (!only) return INTERNAL_ERROR;
+  const clusters = used.map(({ backend, weight, ref }) => ({
+    name: backend.cluster,
+    weight,
+    ...extras.ofBackend(ref),
+  }));
+  const isSimple = clusters.length === 1 && Object.keys(extras.ofBackend(only.ref)).length === 0;
+  return {
+    action: {
+      case: "route",
+      value: {
+        clusterSpecifier: isSimple
+          ? { case: "cluster", value: only.backend.cluster }
+          : { case: "weightedClusters", value: { clusters } },
+        clusterNotFoundResponseCode: 1,
+        timeout: duration(extras.timeoutMs),
+        maxGrpcTimeout: duration(extras.timeoutMs),
+        ...extras.forwarding(match),
+      },
+    },
+  };
+}
+
+/** Spans are called after where a request goes, or after the route that decides. */
+function operationOf(
+  { front, port, route }: RuleContext,
+  backends: readonly WeightedBackend[],
+  match: RankedMatch,
+): string {
+  const [only] = backends;
+  const to =
+    backends.length === 1 && only?.backend.front
+      ? `${only.backend.front.hostname}:${Number(only.ref["port"] ?? port)}`
+      : `${route.metadata.name}~${front.hostname}:${port}`;
+  return `${to}${match.path}*`;
+}

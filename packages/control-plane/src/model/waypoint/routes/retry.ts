@@ -1,0 +1,55 @@
+import type { RetryPolicySchema } from "@ambit/envoy-api/envoy/config/route/v3/route_components";
+import { PreviousHostsPredicateSchema } from "@ambit/envoy-api/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts";
+import { isRecord } from "@ambit/shared/kube";
+import { duration, filter, type Init } from "../proto.ts";
+import { milliseconds } from "../time.ts";
+
+export type RetryInit = Init<typeof RetryPolicySchema>;
+
+/** Conditions under which nothing was done yet, or gRPC says it may be tried again. */
+export const SAFE_CONDITIONS = "connect-failure,refused-stream,unavailable,cancelled";
+const DEFAULT_RETRIES = 2;
+/** More would only make an outage worse. */
+const MAX_RETRIES = 100;
+const TIMED_OUT = 504;
+const HOST_ATTEMPTS = 5n;
+
+/** Never the endpoint that just failed, if there is another. */
+export const elsewhere = (): Pick<RetryInit, "retryHostPredicate" | "hostSelectionRetryMaxAttempts"> => ({
+  retryHostPredicate: [filter("envoy.retry_host_predicates.previous_hosts", PreviousHostsPredicateSchema)],
+  hostSelectionRetryMaxAttempts: HOST_ATTEMPTS,
+});
+
+/** Istio's retries where nobody asks for others. Spec: waypoint dialect, section 5.4. */
+export const defaultRetry = (): RetryInit => ({
+  retryOn: `${SAFE_CONDITIONS},retriable-status-codes`,
+  numRetries: DEFAULT_RETRIES,
+  ...elsewhere(),
+});
+
+/**
+ * Gateway API's `retry` stanza of a rule; Istio's default without one. A try that takes too long counts as one that failed.
+ * Spec: GEP-1731. `attempts` are retries.
+ */
+export function routeRetry(retry: unknown, perTryMs: number): { readonly retryPolicy?: RetryInit } {
+  if (!isRecord(retry)) return { retryPolicy: defaultRetry() };
+  const { attempts, codes, backoff } = retry;
+  if (attempts === 0) return {};
+  const statusCodes = Array.isArray(codes) ? codes.filter(isStatus) : [];
+  const backoffMs = milliseconds(backoff);
+  const conditions = [SAFE_CONDITIONS, ...(statusCodes.length > 0 ? ["retriable-status-codes"] : [])];
+  if (perTryMs > 0 && !statusCodes.includes(TIMED_OUT)) conditions.push("reset");
+  return {
+    retryPolicy: {
+      retryOn: conditions.join(","),
+      numRetries: typeof attempts === "number" && attempts > 0 ? Math.min(attempts, MAX_RETRIES) : DEFAULT_RETRIES,
+      ...(statusCodes.length > 0 && { retriableStatusCodes: statusCodes }),
+      ...(perTryMs > 0 && { perTryTimeout: duration(perTryMs) }),
+      ...(backoffMs !== undefined && backoffMs > 0 && { retryBackOff: { baseInterval: duration(backoffMs) } }),
+      ...elsewhere(),
+    },
+  };
+}
+
+const isStatus = (code: unknown): code is number =>
+  typeof code === "number" && Number.isInteger(code) && code >= 400 && code <= 599;
