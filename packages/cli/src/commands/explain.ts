@@ -3,7 +3,7 @@ import { findPod, type LabClient, type PodStatus, parseTarget } from "@ambit/sha
 import type { Command } from "commander";
 import { print, printJson } from "../output.ts";
 import { explainPod, type PodExplanation } from "../render/explain.ts";
-import { frontOf, servicesOf } from "../waypoint/service-front.ts";
+import { concernsPod, frontOf, servicesOf } from "../waypoint/service-front.ts";
 import { explainService, gatherService, parseServiceTarget } from "./explain-service.ts";
 import { type LabOption, labOf, type OutputOption, withLab, withOutput } from "./options.ts";
 
@@ -57,7 +57,10 @@ async function frontsOf(lab: LabClient, { namespace, name }: PodStatus): Promise
     lab.objects({ kind: "Pod", namespace, name }),
     lab.objects({ kind: "Service", namespace }),
   ]);
-  return Promise.all((pod ? servicesOf(pod, services) : []).map((service) => frontOf(lab, service)));
+  if (!pod) return [];
+  const own = await frontOf(lab, pod);
+  const ofServices = await Promise.all(servicesOf(pod, services).map((service) => frontOf(lab, service)));
+  return concernsPod(own) ? [own, ...ofServices] : ofServices;
 }
 
 async function gather(lab: LabClient, pod: PodStatus): Promise<PodExplanation> {

@@ -9,7 +9,7 @@ export interface PodExplanation {
   readonly protocol: string;
   readonly certificate: string;
   readonly policies: readonly string[];
-  /** Services that lead to the pod, and the waypoint in front of each. */
+  /** Waypoints in front of the pod itself, and of the services that lead to it. */
   readonly fronts: readonly ServiceFront[];
   readonly refusals: readonly Refusal[];
 }

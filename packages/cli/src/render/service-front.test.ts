@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@jest/globals";
-import { servicesOf } from "../waypoint/service-front.ts";
-import type { ConditionState } from "../waypoint/waypoint-state.ts";
+import { concernsPod, servicesOf } from "../waypoint/service-front.ts";
+import type { ConditionState, WaypointState } from "../waypoint/waypoint-state.ts";
 import { renderFront } from "./service-front.ts";
 
 const MISSING: ConditionState = {
@@ -13,12 +13,12 @@ const MISSING: ConditionState = {
 
 describe("renderFront", () => {
   it("says that there is no waypoint", () => {
-    expect(renderFront({ service: "shop/web" })).toEqual(["service shop/web: no waypoint"]);
+    expect(renderFront({ subject: "service shop/web" })).toEqual(["service shop/web: no waypoint"]);
   });
 
   it("says why traffic is refused, and how to make what is missing", () => {
     const lines = renderFront({
-      service: "shop/web",
+      subject: "service shop/web",
       waypoint: { gateway: "shop/w", askedBy: "namespace", bound: MISSING },
     });
     expect(lines).toEqual([
@@ -41,10 +41,31 @@ describe("renderFront", () => {
       pods: [],
     };
     const waypoint = { gateway: "shop/waypoint", askedBy: "object", state } as const;
-    expect(renderFront({ service: "shop/web", waypoint }).slice(1)).toEqual([
+    expect(renderFront({ subject: "service shop/web", waypoint }).slice(1)).toEqual([
       "  not looked at by the control plane yet",
       "  not ready: the control plane has not looked at it yet (no condition Programmed); 0 of 1 pods are ready",
     ]);
+  });
+});
+
+describe("concernsPod", () => {
+  const front = (askedBy: "object" | "namespace", trafficType?: string) => ({
+    subject: "pod shop/web",
+    waypoint: {
+      gateway: "shop/w",
+      askedBy,
+      ...(trafficType === undefined ? {} : { state: { trafficType } as WaypointState }),
+    },
+  });
+
+  it.each([
+    ["no waypoint", { subject: "pod shop/web" }, false],
+    ["its own label", front("object"), true],
+    ["a namespace's waypoint for services", front("namespace", "service"), false],
+    ["a namespace's waypoint for all", front("namespace", "all"), true],
+    ["a namespace's waypoint that is not there", front("namespace"), false],
+  ])("with %s", (_what, given, expected) => {
+    expect(concernsPod(given)).toBe(expected);
   });
 });
 

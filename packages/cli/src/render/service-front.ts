@@ -2,11 +2,11 @@ import type { ServiceFront } from "../waypoint/service-front.ts";
 import { missingParts } from "../waypoint/waypoint-state.ts";
 
 /** Lines without indentation: which waypoint, why that one, and whether traffic gets through. */
-export function renderFront({ service, waypoint }: ServiceFront): readonly string[] {
-  if (!waypoint) return [`service ${service}: no waypoint`];
-  const why = waypoint.askedBy === "object" ? "the service's label" : "the namespace's label";
+export function renderFront({ subject, waypoint }: ServiceFront): readonly string[] {
+  if (!waypoint) return [`${subject}: no waypoint`];
+  const why = waypoint.askedBy === "object" ? "its own label" : "the namespace's label";
   return [
-    `service ${service}: waypoint ${waypoint.gateway}, by ${why}`,
+    `${subject}: waypoint ${waypoint.gateway}, by ${why}`,
     `  ${boundLine(waypoint.bound)}`,
     `  ${stateLine(waypoint)}`,
   ];

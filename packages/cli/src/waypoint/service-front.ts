@@ -1,4 +1,4 @@
-/** What stands in front of a service: the waypoint its labels ask for, and whether the mesh lets traffic through it. */
+/** What stands in front of a service or a pod: the waypoint its labels ask for, and whether traffic gets through it. */
 import { type KubeObject, matchesLabels } from "@ambit/shared/kube";
 import type { LabClient } from "@ambit/shared/lab-client";
 import { usedWaypoint } from "./used-waypoint.ts";
@@ -6,8 +6,8 @@ import { findWaypoints } from "./wait-for-waypoint.ts";
 import { type ConditionState, conditionsOf, type WaypointState } from "./waypoint-state.ts";
 
 export interface ServiceFront {
-  /** `namespace/name`. */
-  readonly service: string;
+  /** `service NAMESPACE/NAME` or `pod NAMESPACE/NAME`. */
+  readonly subject: string;
   readonly waypoint?: {
     /** `namespace/name` of the Gateway. */
     readonly gateway: string;
@@ -21,15 +21,17 @@ export interface ServiceFront {
 
 const BOUND = "istio.io/WaypointBound";
 
-export async function frontOf(lab: LabClient, service: KubeObject): Promise<ServiceFront> {
-  const { name, namespace = "default" } = service.metadata;
+/** @param object  a Service or a Pod */
+export async function frontOf(lab: LabClient, object: KubeObject): Promise<ServiceFront> {
+  const { name, namespace = "default" } = object.metadata;
+  const subject = `${object.kind.toLowerCase()} ${namespace}/${name}`;
   const [home] = await lab.objects({ kind: "Namespace", name: namespace });
-  const used = usedWaypoint(service, home);
-  if (!used) return { service: `${namespace}/${name}` };
+  const used = usedWaypoint(object, home);
+  if (!used) return { subject };
   const [state] = await findWaypoints(lab, { namespace: used.namespace, name: used.name });
-  const bound = conditionsOf(service).find(({ type }) => type === BOUND);
+  const bound = conditionsOf(object).find(({ type }) => type === BOUND);
   return {
-    service: `${namespace}/${name}`,
+    subject,
     waypoint: {
       gateway: `${used.namespace}/${used.name}`,
       askedBy: used.askedBy,
@@ -38,6 +40,11 @@ export async function frontOf(lab: LabClient, service: KubeObject): Promise<Serv
     },
   };
 }
+
+/** Whether traffic to the pod's own address goes there too: it asks itself, or the waypoint is for workloads. */
+export const concernsPod = ({ waypoint }: ServiceFront): boolean =>
+  waypoint !== undefined &&
+  (waypoint.askedBy === "object" || ["workload", "all"].includes(waypoint.state?.trafficType ?? ""));
 
 /** The services that name a pod as theirs. */
 export function servicesOf(pod: KubeObject, services: readonly KubeObject[]): readonly KubeObject[] {
