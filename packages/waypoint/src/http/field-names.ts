@@ -100,4 +100,6 @@ function classify(name: string): FieldName {
 }
 
 /** A substring would keep the whole head that it was cut from alive. */
-const detached = (text: string): string => Buffer.from(text, "latin1").toString("latin1");
+function detached(text: string): string {
+  return Buffer.from(text, "latin1").toString("latin1");
+}

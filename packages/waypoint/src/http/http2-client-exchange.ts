@@ -1,5 +1,5 @@
 /** One request on an HTTP/2 upstream stream. Spec: RFC 9113 sections 8.1 to 8.4; RFC 8441. */
-import { ErrorCode, type MeshError } from "@ambit/shared/errors";
+import type { MeshError } from "@ambit/shared/errors";
 import { H2Code, type H2Stream, type H2StreamHandlers, type HeaderList } from "@ambit/shared/http2";
 import { DeclaredLength } from "./declared-length.ts";
 import { answeredEarly, misuse, responseMalformed, unsendableField } from "./failures.ts";
@@ -138,7 +138,7 @@ export class Http2ClientExchange implements UpstreamExchange, H2StreamHandlers {
     if (this.#over || this.#raw) return;
     // A refused upgrade has nothing more to say; a request whose answer is complete need not be finished.
     if (this.#upgrade) this.#stream?.end();
-    else if (!this.#ended) this.#stream?.reset(H2Code.NO_ERROR);
+    else if (!this.#ended) this.#stream?.reset(H2Code.CANCEL);
   }
 
   onDrain(): void {
@@ -153,9 +153,7 @@ export class Http2ClientExchange implements UpstreamExchange, H2StreamHandlers {
 
   #meaningOf(error: MeshError | undefined): MeshError | undefined {
     if (error === undefined || !this.#complete || this.#raw) return error;
-    const { code } = error;
-    const noMatter = code === ErrorCode.H2_STREAM_RESET || code === ErrorCode.H2_STREAM_REFUSED;
-    return noMatter || this.#ended ? (this.#ended ? undefined : answeredEarly("upstream")) : error;
+    return this.#ended || this.#upgrade ? undefined : answeredEarly("upstream");
   }
 
   #fault(message: string): void {

@@ -14,13 +14,6 @@ import { allowedTrailers } from "./trailers.ts";
 
 const NONE: HeaderList = [];
 
-/** What came before somebody received it. The stream's window bounds it. */
-interface Early {
-  readonly chunks: Buffer[];
-  ended: boolean;
-  closed: boolean;
-}
-
 export interface StreamHost {
   readonly date: string;
   onFault(error: MeshError): void;
@@ -33,7 +26,11 @@ export class Http2ServerExchange implements DownstreamExchange, H2StreamHandlers
   readonly #stream: H2Stream;
   readonly #received: DeclaredLength;
   #events: ExchangeEvents | undefined;
-  #early: Early | undefined = { chunks: [], ended: false, closed: false };
+  /** Came before somebody received it, or before an upgrade was decided; bounded by the stream's window. */
+  #early: Buffer[] = [];
+  /** Body bytes go straight to `#events`. */
+  #flowing = false;
+  #endTold = false;
   #trailers: HeaderList = NONE;
   #requestEnded = false;
   /** The final head, kept back until it is known whether anything follows it. */
@@ -51,17 +48,15 @@ export class Http2ServerExchange implements DownstreamExchange, H2StreamHandlers
     this.#stream = stream;
     this.head = decoded.head;
     this.#received = new DeclaredLength(decoded.contentLength);
-    this.bodyLength = endStream ? 0 : decoded.contentLength;
+    this.bodyLength = endStream || decoded.head.upgrade !== undefined ? 0 : decoded.contentLength;
   }
 
   receive(events: ExchangeEvents): void {
-    const early = this.#early;
-    if (this.#events !== undefined || early === undefined) return;
+    if (this.#events !== undefined) return;
     this.#events = events;
-    this.#early = undefined;
-    for (const chunk of early.chunks) events.onData(chunk);
-    if (early.ended && !this.#over) events.onEnd(this.#trailers);
-    if (early.closed) events.onClose(this.#error);
+    // What comes after an upgrade is asked for belongs to the new protocol, if there will be one.
+    if (this.head.upgrade === undefined || this.#raw) this.#flow();
+    if (this.#over) events.onClose(this.#error);
   }
 
   sendInformational(head: ResponseHead): void {
@@ -96,6 +91,7 @@ export class Http2ServerExchange implements DownstreamExchange, H2StreamHandlers
     this.#headSent = true;
     this.#raw = true;
     this.#stream.sendHeaders(encodeAccepted(head), false);
+    this.#flow();
   }
 
   write(bytes: Buffer): boolean {
@@ -154,8 +150,8 @@ export class Http2ServerExchange implements DownstreamExchange, H2StreamHandlers
 
   onData(chunk: Buffer): void {
     if (!this.#received.take(chunk.length)) this.#fault("a body longer than its Content-Length");
-    else if (this.#events !== undefined) this.#events.onData(chunk);
-    else if (!this.#answered) this.#early?.chunks.push(Buffer.from(chunk));
+    else if (this.#flowing) this.#events?.onData(chunk);
+    else if (!this.#answered) this.#early.push(Buffer.from(chunk));
   }
 
   onEnd(): void {
@@ -164,8 +160,7 @@ export class Http2ServerExchange implements DownstreamExchange, H2StreamHandlers
       return;
     }
     this.#requestEnded = true;
-    if (this.#events !== undefined) this.#events.onEnd(this.#raw ? NONE : this.#trailers);
-    else if (this.#early !== undefined) this.#early.ended = true;
+    if (this.#flowing) this.#tellEnd();
   }
 
   onDrain(): void {
@@ -176,8 +171,24 @@ export class Http2ServerExchange implements DownstreamExchange, H2StreamHandlers
     this.#over = true;
     this.#pending = undefined;
     this.#error ??= this.#meaningOf(error);
-    if (this.#events !== undefined) this.#events.onClose(this.#error);
-    else if (this.#early !== undefined) this.#early.closed = true;
+    this.#early = [];
+    this.#events?.onClose(this.#error);
+  }
+
+  #flow(): void {
+    const events = this.#events;
+    if (events === undefined || this.#over) return;
+    const early = this.#early;
+    this.#early = [];
+    for (const chunk of early) if (!this.#over) events.onData(chunk);
+    this.#flowing = true;
+    if (this.#requestEnded) this.#tellEnd();
+  }
+
+  #tellEnd(): void {
+    if (this.#over || this.#endTold) return;
+    this.#endTold = true;
+    this.#events?.onEnd(this.#raw ? NONE : this.#trailers);
   }
 
   /** A request that breaks its own Content-Length never looks complete to anybody. */
