@@ -23,6 +23,7 @@ import { compileRoutes } from "./compile-routes.ts";
 import type { CompileContext, SecurityCompilers } from "./context.ts";
 import { digestOf } from "./digest.ts";
 import { attempt, InvalidField, Unenforceable } from "./invalid-field.ts";
+import { securityCompilers } from "./security-compilers.ts";
 import { CLUSTER_TYPE_URL, ENDPOINT_TYPE_URL, LISTENER_TYPE_URL, ROUTE_TYPE_URL } from "./type-urls.ts";
 
 export interface XdsResource {
@@ -48,7 +49,9 @@ export interface ModelCompiler {
   onModel(listener: (model: RouteModel) => void): () => void;
 }
 
-export const createModelCompiler = (security: SecurityCompilers): ModelCompiler => new Compiler(security);
+/** @param security  how what guards a chain is compiled; the stages' own by default */
+export const createModelCompiler = (security: SecurityCompilers = securityCompilers): ModelCompiler =>
+  new Compiler(security);
 
 type Rejections = { name: string; reason: string }[];
 
