@@ -192,7 +192,8 @@ function requestHeader(record: RequestRecord, name: string): string | undefined 
 
 function responseHeader(record: RequestRecord, name: string): string | undefined {
   if (name === ":status") return String(record.status);
-  if (name !== "x-envoy-upstream-service-time") return firstOf(record.responseHeaders, name);
+  const found = firstOf(record.responseHeaders, name);
+  if (found !== undefined || name !== "x-envoy-upstream-service-time") return found;
   const own = roundedMs(record.upstreamServiceMs);
   return own === undefined ? undefined : String(own);
 }

@@ -20,8 +20,8 @@ export const DEFAULT_TEXT_FORMAT =
   '"%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% ' +
   "%DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n";
 
-/** Istio's keys, then ours. */
-export const DEFAULT_JSON_FORMAT: Readonly<Record<string, string>> = {
+/** Istio's keys. */
+const ISTIO_JSON_FORMAT: Readonly<Record<string, string>> = {
   start_time: "%START_TIME%",
   route_name: "%ROUTE_NAME%",
   method: "%REQ(:METHOD)%",
@@ -46,6 +46,11 @@ export const DEFAULT_JSON_FORMAT: Readonly<Record<string, string>> = {
   downstream_remote_address: "%DOWNSTREAM_REMOTE_ADDRESS%",
   requested_server_name: "%REQUESTED_SERVER_NAME%",
   upstream_transport_failure_reason: "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+};
+
+/** Istio's keys, then ours. */
+export const DEFAULT_JSON_FORMAT: Readonly<Record<string, string>> = {
+  ...ISTIO_JSON_FORMAT,
   grpc_status: "%GRPC_STATUS_NUMBER%",
   attempts: "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
   trace_id: "%TRACE_ID%",
@@ -77,9 +82,11 @@ export function compileAccessLog(config: Pick<AccessLogging, "format" | "templat
   const { format, template } = config;
   if ((template?.length ?? 0) > MAX_TEMPLATE_CHARS) return err(`expected at most ${MAX_TEMPLATE_CHARS} characters`);
   if (format === "json") return compileJsonLine(template);
-  const base = compileText(template ?? DEFAULT_TEXT_FORMAT);
-  if (!base.ok || template !== undefined) return base.ok ? ok(endingLine(base.value)) : base;
-  return withExtras(base.value);
+  // istiod spells its default out.
+  const isDefault = template === undefined || template.trimEnd() === DEFAULT_TEXT_FORMAT.trimEnd();
+  const base = compileText(isDefault ? DEFAULT_TEXT_FORMAT : template);
+  if (!base.ok) return base;
+  return isDefault ? withExtras(base.value) : ok(endingLine(base.value));
 }
 
 /** Envoy leaves the newline to the format; a line without one would be joined to the next record. */
@@ -154,8 +161,16 @@ function textOf({ read, maxChars, isQuoted }: Exclude<Part, string>, record: Log
 type WriteJson = (record: LoggedRecord) => string;
 
 function compileJsonLine(template: string | undefined): Result<FormatLine> {
-  const write = compileJsonObject(template === undefined ? DEFAULT_JSON_FORMAT : parseJson(template), 0);
+  const parsed = template === undefined ? undefined : parseJson(template);
+  const isDefault = template === undefined || isIstioDefault(parsed);
+  const write = compileJsonObject(isDefault ? DEFAULT_JSON_FORMAT : parsed, 0);
   return write.ok ? ok((record) => `${write.value(record)}\n`) : write;
+}
+
+/** istiod spells its default out; by its keys, since one value differs between versions. */
+function isIstioDefault(parsed: unknown): boolean {
+  if (typeof parsed !== "object" || parsed === null) return false;
+  return Object.keys(parsed).toSorted().join() === Object.keys(ISTIO_JSON_FORMAT).toSorted().join();
 }
 
 function parseJson(text: string): unknown {

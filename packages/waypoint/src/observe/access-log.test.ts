@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { buildRequestRecord, buildTcpRecord } from "../../test/observe-records.ts";
 import { createAccessLog } from "./access-log.ts";
 import type { LoggedRecord } from "./access-log-commands.ts";
-import { compileAccessLog, DEFAULT_JSON_FORMAT } from "./access-log-format.ts";
+import { compileAccessLog, DEFAULT_JSON_FORMAT, DEFAULT_TEXT_FORMAT } from "./access-log-format.ts";
 
 function line(format: "text" | "json", template: string | undefined, record: LoggedRecord): string {
   const compiled = compileAccessLog({ format, template });
@@ -81,6 +81,17 @@ describe("JSON", () => {
 
   it("refuses templates nested without end", () => {
     expect(refused(`${'{"a":'.repeat(50)}"x"${"}".repeat(50)}`, "json")).toContain("at most 8 deep");
+  });
+});
+
+describe("istiod's default, spelt out", () => {
+  it.each([
+    ["text", DEFAULT_TEXT_FORMAT],
+    ["text", DEFAULT_TEXT_FORMAT.trimEnd()],
+    ["json", JSON.stringify(Object.fromEntries(Object.entries(DEFAULT_JSON_FORMAT).slice(0, 24).toReversed()))],
+  ] as const)("in %s is ours as well, with our fields", (format, template) => {
+    const record = buildRequestRecord({ code: "POLICY_DENIED", policy: "shop/p" });
+    expect(line(format, template, record)).toBe(line(format, undefined, record));
   });
 });
 

@@ -88,6 +88,8 @@ export interface RequestRecord {
   readonly responseHeadBytes: number;
   readonly requestMessages: number;
   readonly responseMessages: number;
+  /** Those of them that `RequestMetrics.progress` counted while the exchange ran. */
+  readonly messagesCounted?: { readonly request: number; readonly response: number } | undefined;
   /** 1 without a retry; 0 when nothing was tried. */
   readonly attempts: number;
   /** The attempts themselves, in order; kept for sampled traces only. */

@@ -5,7 +5,7 @@ import { buildRequestRecord, buildTcpRecord, CART } from "../../test/observe-rec
 import { REQUEST_LABELS, requestLabels, TCP_LABELS } from "./metric-labels.ts";
 import type { PeerInfo, ResponseFlag } from "./model.ts";
 import { createRequestMetrics } from "./request-metrics.ts";
-import { UNKNOWN_PEER } from "./request-recorder.ts";
+import { RequestRecorder, UNKNOWN_PEER } from "./request-recorder.ts";
 import { flagBits, LONG_FLAGS } from "./response-flags.ts";
 
 function setUp(maxSeries?: number) {
@@ -73,6 +73,42 @@ describe("request metrics", () => {
     expect((await lines("istio_response_messages_total"))[0]).toMatch(/ 3$/);
     const statuses = (await lines("istio_requests_total")).map((line) => label(line, "grpc_response_status"));
     expect(statuses).toEqual(["", "5", "2"]);
+  });
+
+  it("count messages of a long stream on the way, each once", async () => {
+    const { metrics, lines } = setUp();
+    let now = 0;
+    const recorder = new RequestRecorder({
+      clock: { now: () => 0, monotonic: () => now++, after: () => () => {} },
+      head: {
+        version: "HTTP/2",
+        method: "POST",
+        scheme: "http",
+        authority: "a",
+        path: "/s/m",
+        headers: [["content-type", "application/grpc"]],
+        expectsContinue: false,
+      },
+      chain: "c",
+      requestId: "id",
+      trace: undefined,
+      source: UNKNOWN_PEER,
+      downstreamRemote: "",
+      downstreamLocal: "",
+    });
+    const message = Buffer.alloc(5);
+    for (let i = 0; i < 3; i++) {
+      recorder.requestData(message);
+      const record = recorder.progress();
+      if (record) metrics.progress(record);
+    }
+    recorder.responseData(message);
+    metrics.request(recorder.finish());
+    expect(recorder.progress()).toBeUndefined();
+    expect(await lines("istio_requests_total")).toHaveLength(1);
+    expect((await lines("istio_requests_total"))[0]).toMatch(/ 1$/);
+    expect((await lines("istio_request_messages_total"))[0]).toMatch(/ 3$/);
+    expect((await lines("istio_response_messages_total"))[0]).toMatch(/ 1$/);
   });
 
   it("give every difference of labels its own series, whoever made the objects", async () => {

@@ -55,6 +55,8 @@ export interface TcpMeter {
 export interface RequestMetrics {
   /** Once, at the end of an exchange. */
   request(record: RequestRecord): void;
+  /** Messages of a gRPC exchange that runs on; every few seconds, with `RequestRecorder.progress()`. */
+  progress(record: RequestRecord): void;
   /** Once, when the destination of a connection is decided. */
   tcpOpened(facts: TcpFacts): TcpMeter;
   /** Uses of label sets that found no room. */
@@ -72,16 +74,18 @@ export function createRequestMetrics(
   const { connections, families: tcpFamilies } = tcpTable(registry, maxSeries);
   const open = (facts: TcpFacts): TcpSeries =>
     connections.find(facts, securityBit(facts), () => tcpLabels(facts, true));
+  const seriesOf = (record: RequestRecord): RequestSeries =>
+    requests.find(record, requestKey(record), () => requestLabels(record));
   return {
     request(record) {
-      const series = requests.find(record, requestKey(record), () => requestLabels(record));
+      const series = seriesOf(record);
       series.requests.inc();
       series.duration.observe(record.durationMs);
       series.requestBytes.observe(record.requestHeadBytes + record.requestBytes);
       series.responseBytes.observe(record.responseHeadBytes + record.responseBytes);
-      series.requestMessages?.inc(record.requestMessages);
-      series.responseMessages?.inc(record.responseMessages);
+      countMessages(series, record);
     },
+    progress: (record) => countMessages(seriesOf(record), record),
     tcpOpened(facts) {
       open(facts).opened.inc();
       return createTcpMeter(open, (record) =>
@@ -96,6 +100,13 @@ export function createRequestMetrics(
       for (const family of [...requestFamilies, ...tcpFamilies]) family.expire(nowMs);
     },
   };
+}
+
+/** Each message once, in the series of the moment it is counted. Parity: Istio's report of long streams. */
+function countMessages(series: RequestSeries, record: RequestRecord): void {
+  const { messagesCounted } = record;
+  series.requestMessages?.inc(record.requestMessages - (messagesCounted?.request ?? 0));
+  series.responseMessages?.inc(record.responseMessages - (messagesCounted?.response ?? 0));
 }
 
 function createTcpMeter(open: (facts: TcpFacts) => TcpSeries, closed: (record: TcpRecord) => void): TcpMeter {

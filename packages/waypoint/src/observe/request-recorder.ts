@@ -97,6 +97,7 @@ export class RequestRecorder {
   #upstreamServiceMs: number | undefined;
   #responseHeaders: HeaderList = NO_HEADERS;
   #responseTrailers: HeaderList = NO_HEADERS;
+  #messagesCounted: RequestRecord["messagesCounted"];
   #record: RequestRecord | undefined;
 
   constructor(init: RecorderInit) {
@@ -191,6 +192,14 @@ export class RequestRecorder {
     if (flag !== undefined) this.flag(flag);
   }
 
+  /** What is known by now, for counters of long exchanges; undefined when the exchange is over or has no messages. */
+  progress(): RequestRecord | undefined {
+    if (this.#record !== undefined || !this.isGrpc) return undefined;
+    const record = this.#build();
+    this.#messagesCounted = { request: record.requestMessages, response: record.responseMessages };
+    return record;
+  }
+
   /** The finished record; the same one however often it is asked for. */
   finish(): RequestRecord {
     this.#record ??= this.#build();
@@ -250,6 +259,7 @@ export class RequestRecorder {
       responseHeadBytes: headBytes(this.#responseHeaders),
       requestMessages: this.#requestMessages?.messages ?? 0,
       responseMessages: this.#responseMessages?.messages ?? 0,
+      messagesCounted: this.#messagesCounted,
       attempts: this.#attemptCount,
       attemptRecords: this.#attempts,
     };
