@@ -12,6 +12,8 @@ import { ErrorCode, type MeshError } from "@ambit/shared/errors";
 import type { HeaderList } from "@ambit/shared/http2";
 import type { JwtVerifier } from "./authenticate/index.ts";
 import { RequestInbox } from "./forward/request-inbox.ts";
+import { LiveRequest } from "./live-request.ts";
+import type { LiveTrafficSet } from "./live-traffic.ts";
 import { act, type ForwardServices } from "./phases/act.ts";
 import { authenticate } from "./phases/authenticate.ts";
 import { authorizeRequest } from "./phases/authorize.ts";
@@ -20,7 +22,7 @@ import { normalizeRequest } from "./phases/normalize.ts";
 import { routeRequest } from "./phases/route.ts";
 import { callerOf, isStop, type Stop, stopWith } from "./phases/stop.ts";
 import type { ExternalPermit } from "./policy/index.ts";
-import type { ArrivedRequest, KnownRequest, NormalRequest } from "./request-context.ts";
+import type { ArrivedRequest, KnownRequest, NormalRequest, RoutedContext } from "./request-context.ts";
 import { localResponse, preflightResponse, sendResponse } from "./respond/index.ts";
 import type { ReplayMemory } from "./retry/index.ts";
 import { decideCors } from "./route/index.ts";
@@ -28,6 +30,8 @@ import { decideCors } from "./route/index.ts";
 /** Those whom the phases ask. */
 export interface Stages extends ForwardServices {
   readonly replayMemory: ReplayMemory;
+  /** What runs, for when policy changes meanwhile. */
+  readonly live: LiveTrafficSet;
   readonly verifier: JwtVerifier;
   /** The chain's CUSTOM policies: a permit, or the authorizer's refusal. Asked only when there are some. */
   askExternal(request: NormalRequest, inbox: RequestInbox): Promise<ExternalConsent | Stop>;
@@ -35,6 +39,8 @@ export interface Stages extends ForwardServices {
   onFinished(request: ArrivedRequest): void;
   /** A refusal or failure that we answered ourselves; for the list of recent refusals. */
   onStopped(request: ArrivedRequest, stop: Stop): void;
+  /** Policy changed, and the request, already under way, was cut. */
+  onCutByPolicy(request: ArrivedRequest, code: ErrorCode, policy: string | undefined, message: string): void;
   /** A bug: the request was answered with 500. */
   onBug(error: unknown): void;
 }
@@ -83,6 +89,7 @@ async function runPhases(
   if (isStop(routed)) return routed;
   const authorized = authorizeRequest(routed);
   if (isStop(authorized)) return authorized;
+  keepJudging(routed, stages);
   const disturbed = routed.route.fault && (await disturb(routed, stages.clock, stages.random));
   if (disturbed) return disturbed;
   // After authorization, as in Istio: a preflight needs a policy that lets it pass.
@@ -93,6 +100,11 @@ async function runPhases(
     return stopWith(preflightResponse(cors.headers));
   }
   return act({ permit: authorized.permit, context: routed, inbox, cors, services: stages, answer });
+}
+
+function keepJudging(routed: RoutedContext, stages: Stages): void {
+  const live = new LiveRequest(routed, (...why) => stages.onCutByPolicy(routed, ...why));
+  routed.signal.addEventListener("abort", stages.live.add(live), { once: true });
 }
 
 /** CUSTOM before the token, as in Istio. */

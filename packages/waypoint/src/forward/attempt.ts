@@ -39,6 +39,7 @@ export interface AttemptInit {
   /** The head for this endpoint; called once the endpoint is known. */
   headFor(endpoint: Endpoint): OutgoingRequest;
   onPicked(endpoint: Endpoint): void;
+  onConnected(version: UpstreamConnection["version"]): void;
 }
 
 export class Attempt implements UpstreamEvents {
@@ -150,7 +151,8 @@ export class Attempt implements UpstreamEvents {
   }
 
   #send(connection: UpstreamConnection): void {
-    const { body, bodyLength, headFor } = this.#init;
+    const { body, bodyLength, headFor, onConnected } = this.#init;
+    onConnected(connection.version);
     const { endpoint } = this.#token!;
     this.#exchange = connection.request(headFor(endpoint), bodyLength, this);
     body.attach(this.#exchange);

@@ -172,7 +172,8 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
     this.#answered = true;
     this.#record.responseTrailers(trailers);
     // Before the client hears the end: then the exchange is over, and its record written.
-    this.#endAttempt({ kind: resultOfAnswer(this.#status), status: this.#status }, undefined);
+    const grpcStatus = this.#record.isGrpc ? readGrpcStatus(trailers) : undefined;
+    this.#endAttempt({ kind: resultOfAnswer(this.#status), status: this.#status }, undefined, grpcStatus);
     this.#init.inbox.body.discardUnlessComplete();
     this.#exchange.end(trailers);
   }
@@ -233,6 +234,9 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
           remainingMs: this.#remainingMs(),
         }),
       onPicked: (endpoint) => this.#picked(endpoint, spanId),
+      onConnected: (version) => {
+        this.#record.upstreamVersion = version;
+      },
     });
     this.#attempt = attempt;
     if (timeouts.perTryMs > 0) {
@@ -352,8 +356,8 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
     };
   }
 
-  #endAttempt(outcome: AttemptOutcome, failure: string | undefined): void {
-    this.#open?.end({ status: outcome.status ?? 0, failure });
+  #endAttempt(outcome: AttemptOutcome, failure: string | undefined, grpcStatus?: number): void {
+    this.#open?.end({ status: outcome.status ?? 0, grpcStatus, failure });
     this.#open = undefined;
     this.#releaseRetry();
   }

@@ -25,6 +25,8 @@ export interface TcpForwardInit {
   pick(cluster: Cluster, tried: ReadonlySet<string>): TcpPick;
   open(permit: ConnectionPermit, cluster: Cluster, endpoint: Endpoint): Promise<Duplex>;
   onEndpoint(cluster: Cluster, endpoint: Endpoint): void;
+  /** Bytes flow from here; whoever must cut the connection does it by the relay. */
+  onRelay(relay: Relay): void;
 }
 
 /** Endpoints tried before giving up: nothing was sent yet, so another one may take the connection. */
@@ -41,6 +43,7 @@ export async function forwardTcp(permit: ConnectionPermit, init: TcpForwardInit)
   if (!cluster) throw new MeshError(ErrorCode.CLUSTER_NOT_FOUND, `no cluster ${drawn?.name ?? "at all"}`);
   const { upstream, pick } = await connectSomewhere(permit, init, cluster);
   const relay = relayBytes(downstream, upstream);
+  init.onRelay(relay);
   const cancel = limitLife(relay, chain, init.clock);
   const end = await relay.ended;
   cancel();

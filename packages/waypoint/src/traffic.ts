@@ -1,0 +1,271 @@
+/**
+ * Everything that carries traffic, put together: tunnels to the pipeline, the pipeline to the endpoints, and what is told of
+ * it. Decides nothing itself.
+ */
+import { hostname } from "node:os";
+import type { Duplex } from "node:stream";
+import { ErrorCode, MeshError } from "@ambit/shared/errors";
+import { formatSocketAddress } from "@ambit/shared/net";
+import type { Clock, Random } from "@ambit/shared/time";
+import { createJwtVerifier, type JwksCache, type JwtVerifier } from "./authenticate/index.ts";
+import { type ClusterBalancers, createClusterBalancers, type EndpointEvent } from "./balance/index.ts";
+import type { Cluster, Endpoint } from "./balance/model.ts";
+import type { Originator } from "./forward/connect-originate.ts";
+import type { PeerDirectory } from "./forward/peer-directory.ts";
+import type { RequestInbox } from "./forward/request-inbox.ts";
+import { UpstreamPool, type UpstreamRoute } from "./forward/upstream-pool.ts";
+import { createUpstreamConnection, type DownstreamExchange, defaultConnectOptions } from "./http/index.ts";
+import { LiveTrafficSet } from "./live-traffic.ts";
+import type { HttpChain, RouteModel, TcpChain } from "./model/route-model.ts";
+import {
+  type PeerInfo,
+  RequestRecorder,
+  requestIdOf,
+  startTrace,
+  type TcpMeter,
+  type TcpRecord,
+  UNKNOWN_PEER,
+} from "./observe/index.ts";
+import type { Upstream } from "./phases/act.ts";
+import type { Stop } from "./phases/stop.ts";
+import { type ExternalConsent, type Stages, serveRequest } from "./pipeline.ts";
+import type { RequestPermit } from "./policy/index.ts";
+import type { ArrivedRequest, NormalRequest, RoutedContext } from "./request-context.ts";
+import { createRetryGate, ReplayMemory, type RetryGate } from "./retry/index.ts";
+import { admitConnection, type ConnectionServices } from "./serve-connection.ts";
+import { TunnelServer } from "./serve-tunnel.ts";
+import type { TunnelContext, TunnelOffer } from "./terminate/index.ts";
+
+/** What is told of traffic, as it ends. None of it may throw or wait. */
+export interface TrafficObserver {
+  requestStarted(): void;
+  requestFinished(request: ArrivedRequest): void;
+  connectionMeter(record: TcpRecord): TcpMeter;
+  connectionFinished(chain: TcpChain, record: TcpRecord): void;
+  /** Refused or failed by us, with everything a person needs to know why. */
+  refused(refusal: TrafficRefusal): void;
+  mirrored(cluster: string, error: MeshError | undefined): void;
+  endpointEvent(event: EndpointEvent): void;
+  bug(error: unknown): void;
+}
+
+export interface TrafficRefusal {
+  readonly code: string;
+  readonly policy: string | undefined;
+  readonly message: string;
+  readonly source: string;
+  readonly destination: string;
+}
+
+export interface TrafficInit {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly originator: Originator;
+  readonly directory: PeerDirectory;
+  readonly jwks: JwksCache;
+  readonly observer: TrafficObserver;
+  readonly limits: {
+    readonly sniffTimeoutMs: number;
+    readonly maxUpstreamConnections: number;
+    /** Bytes of request bodies kept for retries, of all requests together. */
+    readonly replayBytes: number;
+  };
+  /** The configuration of the moment. */
+  model(): RouteModel;
+  /** `spiffe://...`, once there is a certificate. */
+  localPrincipal(): string | undefined;
+  askExternal(request: NormalRequest, inbox: RequestInbox): Promise<ExternalConsent | Stop>;
+}
+
+/** For ports declared HTTP: a client that says nothing for so long speaks HTTP/1. */
+const PREFACE_TIMEOUT_MS = 10_000;
+/** Upstream connections without requests. Parity: Envoy's hour is longer than most servers keep theirs. */
+const UPSTREAM_IDLE_MS = 60_000;
+
+interface HttpRoute extends UpstreamRoute {
+  readonly context: RoutedContext;
+}
+
+export class WaypointTraffic implements Stages, ConnectionServices {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly hostname = hostname();
+  readonly balancers: ClusterBalancers;
+  readonly retryGate: RetryGate;
+  readonly replayMemory: ReplayMemory;
+  readonly verifier: JwtVerifier;
+  readonly live = new LiveTrafficSet();
+  readonly #init: TrafficInit;
+  readonly #pool: UpstreamPool<HttpRoute>;
+  readonly #server: TunnelServer;
+  readonly #strangers = new WeakMap<TunnelContext, PeerInfo>();
+  #clusters: ReadonlyMap<string, Cluster> | undefined;
+
+  constructor(init: TrafficInit) {
+    const { clock, random, observer, limits } = init;
+    this.#init = init;
+    this.clock = clock;
+    this.random = random;
+    this.balancers = createClusterBalancers({ clock, random, onEvent: (event) => observer.endpointEvent(event) });
+    this.retryGate = createRetryGate({ clock, breaker: (cluster) => this.balancers.breaker(cluster) });
+    this.replayMemory = new ReplayMemory(limits.replayBytes);
+    this.verifier = createJwtVerifier(init.jwks, clock);
+    this.#pool = new UpstreamPool<HttpRoute>({
+      clock,
+      idleTimeoutMs: UPSTREAM_IDLE_MS,
+      maxConnections: limits.maxUpstreamConnections,
+      connect: (permit, route) => this.#connectHttp(permit, route),
+    });
+    this.#server = new TunnelServer({
+      clock,
+      sniffTimeoutMs: limits.sniffTimeoutMs,
+      prefaceTimeoutMs: PREFACE_TIMEOUT_MS,
+      model: () => init.model(),
+      onRequest: (tunnel, chain, exchange) => this.#onRequest(tunnel, chain, exchange),
+      admitTcp: (tunnel, chain) => admitConnection(tunnel, chain, this),
+      onRefused: ({ tunnel, error }) => this.#refused(tunnel, error.code, undefined, error.message),
+    });
+  }
+
+  /** Stage "terminate" hands each CONNECT over here. */
+  onTunnel(tunnel: TunnelContext, offer: TunnelOffer): void {
+    this.#server.onTunnel(tunnel, offer);
+  }
+
+  /** Configuration was swapped: balancers follow, and what runs is judged again. */
+  modelChanged(model: RouteModel): void {
+    if (model.clusters !== this.#clusters) {
+      this.#clusters = model.clusters;
+      this.balancers.update(model.clusters);
+      this.retryGate.retain(model.clusters);
+    }
+    this.live.modelChanged(model);
+  }
+
+  get upstreamConnections(): number {
+    return this.#pool.size;
+  }
+
+  drain(): void {
+    this.#server.drain();
+  }
+
+  /** What is left is cut. */
+  destroy(): void {
+    this.live.cutAll();
+    this.#pool.destroy(new MeshError(ErrorCode.CONNECTION_DRAINED, "the waypoint is shutting down"));
+  }
+
+  model(): RouteModel {
+    return this.#init.model();
+  }
+
+  localPrincipal(): string | undefined {
+    return this.#init.localPrincipal();
+  }
+
+  askExternal(request: NormalRequest, inbox: RequestInbox): Promise<ExternalConsent | Stop> {
+    return this.#init.askExternal(request, inbox);
+  }
+
+  connect(permit: RequestPermit, context: RoutedContext, { cluster, endpoint, fresh }: Upstream) {
+    const wanted = cluster.http.protocol;
+    const version = context.exchange.head.version === "HTTP/2" ? "HTTP/2" : "HTTP/1.1";
+    const protocol = wanted === "http2" ? "HTTP/2" : wanted === "http1" ? "HTTP/1.1" : version;
+    const client = `${context.tunnel.client.ip} ${context.tunnel.peerPrincipal}`;
+    return this.#pool.acquire(permit, { cluster, endpoint, protocol, client, context }, fresh);
+  }
+
+  async open(
+    permit: Parameters<ConnectionServices["open"]>[0],
+    tunnel: TunnelContext,
+    cluster: Cluster,
+    endpoint: Endpoint,
+  ): Promise<Duplex> {
+    const { client } = tunnel;
+    const serviceHostname = cluster.service?.hostname;
+    return (await this.#init.originator.open(permit, { cluster, endpoint, client, serviceHostname })).transport;
+  }
+
+  peerOf(endpoint: Endpoint): PeerInfo {
+    return this.#init.directory.peerByIp(endpoint.address.ip)?.info ?? UNKNOWN_PEER;
+  }
+
+  /** What the control plane knows of the client's address, if it is the identity that the client proved. */
+  sourceOf(tunnel: TunnelContext): PeerInfo {
+    const { client, peerPrincipal } = tunnel;
+    const known = this.#init.directory.peerByIp(client.ip);
+    if (known?.identity === peerPrincipal) return known.info;
+    // The same object each time: metrics find their series by it.
+    const seen = this.#strangers.get(tunnel) ?? { ...UNKNOWN_PEER, principal: peerPrincipal };
+    this.#strangers.set(tunnel, seen);
+    return seen;
+  }
+
+  meter(record: TcpRecord): TcpMeter {
+    return this.#init.observer.connectionMeter(record);
+  }
+
+  onConnectionRefused(tunnel: TunnelContext, record: TcpRecord, message: string): void {
+    this.#refused(tunnel, record.code ?? ErrorCode.INVARIANT_VIOLATED, record.policy, message);
+  }
+
+  onMirror(cluster: string, error: MeshError | undefined): void {
+    this.#init.observer.mirrored(cluster, error);
+  }
+
+  onStopped({ tunnel }: ArrivedRequest, { response, policy, message }: Stop): void {
+    this.#refused(tunnel, response.code ?? ErrorCode.INVARIANT_VIOLATED, policy, message);
+  }
+
+  onCutByPolicy({ tunnel }: ArrivedRequest, code: ErrorCode, policy: string | undefined, message: string): void {
+    this.#refused(tunnel, code, policy, message);
+  }
+
+  onBug(error: unknown): void {
+    this.#init.observer.bug(error);
+  }
+
+  onFinished(request: ArrivedRequest): void {
+    this.#init.observer.requestFinished(request);
+  }
+
+  onConnectionFinished(chain: TcpChain, record: TcpRecord): void {
+    this.#init.observer.connectionFinished(chain, record);
+  }
+
+  #onRequest(tunnel: TunnelContext, chain: HttpChain, exchange: DownstreamExchange): void {
+    const { head } = exchange;
+    const trace = startTrace(head.headers, chain.tracing, this.random);
+    const requestId = requestIdOf(head.headers, this.random);
+    const record = new RequestRecorder({
+      clock: this.clock,
+      head,
+      chain: chain.name,
+      requestId,
+      trace,
+      source: this.sourceOf(tunnel),
+      downstreamRemote: formatSocketAddress(tunnel.client),
+      downstreamLocal: tunnel.authorityText,
+    });
+    record.destinationService = chain.service;
+    this.#init.observer.requestStarted();
+    void serveRequest({ tunnel, chain, exchange, trace, requestId, record, model: this.model() }, this);
+  }
+
+  async #connectHttp(permit: RequestPermit, { cluster, endpoint, protocol, context }: HttpRoute) {
+    const { transport } = await this.#init.originator.open(permit, {
+      cluster,
+      endpoint,
+      client: context.tunnel.client,
+      serviceHostname: cluster.service?.hostname,
+    });
+    const options = { ...defaultConnectOptions, clock: this.clock };
+    return createUpstreamConnection(transport, protocol === "HTTP/2" ? "http2" : "http1", options);
+  }
+
+  #refused(tunnel: TunnelContext, code: string, policy: string | undefined, message: string): void {
+    const source = `${tunnel.peerPrincipal} (${formatSocketAddress(tunnel.client)})`;
+    this.#init.observer.refused({ code, policy, message, source, destination: tunnel.authorityText });
+  }
+}
