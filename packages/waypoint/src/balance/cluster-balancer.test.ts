@@ -141,6 +141,33 @@ describe("pick", () => {
     expect([...share(balancers, calm, 400).keys()]).toEqual([BAD]);
   });
 
+  it("spreads over all priorities by their size when all of them panic", () => {
+    const unready = (from: number, count: number) =>
+      buildLocality(Array.from({ length: count }, (_, n) => buildEndpoint(from + n, { health: "unhealthy" })));
+    const cluster = buildCluster(0, { panicThresholdPercent: 50, priorities: [[unready(0, 1)], [unready(10, 3)]] });
+    const { balancers } = setUp(cluster);
+    expect((share(balancers, cluster, 4_000).get(BAD) ?? 0) / 4_000).toBeCloseTo(0.25, 1);
+  });
+
+  it("keeps a hash with its priority while load is split between two", () => {
+    const halfReady = [0, 1, 2, 3].map((n) => buildEndpoint(n, n < 2 ? {} : { health: "unhealthy" }));
+    const priorities = [[buildLocality(halfReady)], [buildLocality([buildEndpoint(8), buildEndpoint(9)])]];
+    const cluster = buildCluster(0, { algorithm: { kind: "maglev", tableSize: 1_009 }, priorities });
+    const { balancers } = setUp(cluster);
+    const hashes = Array.from({ length: 300 }, (_, n) => n * 2 ** 44 + n);
+    const keysOf = () => hashes.map((hash) => pickToken(balancers, cluster, { hash }).endpoint.key);
+    const keys = keysOf();
+    expect(keysOf()).toEqual(keys);
+    expect(new Set(keys).size).toBe(4);
+  });
+
+  it("counts an endpoint that is listed twice once", () => {
+    const twice = [buildEndpoint(0), buildEndpoint(0), buildEndpoint(1)];
+    const cluster = buildCluster(0, { algorithm: { kind: "round-robin" }, priorities: [[buildLocality(twice)]] });
+    const { balancers } = setUp(cluster);
+    expect(share(balancers, cluster, 100).get(BAD)).toBe(50);
+  });
+
   it("weights localities, and spills from one that misses endpoints", () => {
     const zone = (zoneName: string, weight: number, from: number, healthy: number): LocalityEndpoints =>
       buildLocality(
@@ -184,6 +211,18 @@ describe("pick", () => {
     },
   );
 
+  it("probes with a request of the endpoint's own where requests belong to endpoints", () => {
+    const outlierDetection = { ...OUTLIERS, consecutive5xx: 1 };
+    const cluster = buildCluster(3, { algorithm: { kind: "maglev", tableSize: 1_009 }, outlierDetection });
+    const { balancers, clock } = setUp(cluster);
+    const hashes = Array.from({ length: 60 }, (_, n) => n * 2 ** 47 + n);
+    const keyOf = (hash: number) => pickToken(balancers, cluster, { hash }).endpoint.key;
+    const homes = new Map(hashes.map((hash) => [hash, keyOf(hash)]));
+    while (statusOf(balancers, BAD)?.phase === "in") exchange(balancers, cluster, badFails);
+    clock.advance(30_000);
+    for (const [hash, home] of homes) expect(keyOf(hash)).toBe(home);
+  });
+
   it("goes where the tunnel pointed in clusters without endpoints of their own", () => {
     const cluster = buildCluster(0, { original: true });
     const { balancers } = setUp(cluster);
@@ -202,6 +241,29 @@ describe("pick", () => {
 });
 
 describe("slow start", () => {
+  const linear = { windowMs: 60_000, aggression: 1, minimumWeightPercent: 10 };
+
+  it("holds for least request too, whose weights are equal but for age", () => {
+    const { balancers, clock } = setUp(buildCluster(1, { slowStart: linear }));
+    clock.advance(120_000);
+    const grown = buildCluster(2, { slowStart: linear });
+    balancers.update(clustersOf(grown));
+    expect((share(balancers, grown, 2_000).get("10.0.0.2:8080") ?? 0) / 2_000).toBeCloseTo(0.1 / 1.1, 1);
+  });
+
+  it("begins anew when an endpoint turns healthy again", () => {
+    const withSecond = (health: "healthy" | "unhealthy"): Cluster =>
+      buildCluster(0, {
+        slowStart: linear,
+        priorities: [[buildLocality([buildEndpoint(0), buildEndpoint(1, { health })])]],
+      });
+    const { balancers, clock } = setUp(withSecond("unhealthy"));
+    clock.advance(120_000);
+    const recovered = withSecond("healthy");
+    balancers.update(clustersOf(recovered));
+    expect((share(balancers, recovered, 2_000).get("10.0.0.2:8080") ?? 0) / 2_000).toBeCloseTo(0.1 / 1.1, 1);
+  });
+
   it("ramps an endpoint that joins from a tenth of its weight to all of it", () => {
     const slowStart = { windowMs: 60_000, aggression: 1, minimumWeightPercent: 10 };
     const algorithm = { kind: "round-robin" } as const;
@@ -232,6 +294,19 @@ describe("peak EWMA", () => {
       clock.advance(1);
     }
     expect(counts.get(BAD) ?? 0).toBeLessThanOrEqual(3);
+  });
+
+  it("gives an endpoint without a sample its part, neither all nor nothing", () => {
+    const { balancers, clock } = setUp(buildCluster(4, { algorithm }));
+    const warmUp = buildCluster(4, { algorithm });
+    for (let n = 0; n < 200; n += 1)
+      exchange(balancers, warmUp, () => ({ kind: "success", status: 200, firstByteMs: 90 + (n % 20) }));
+    clock.advance(2_000);
+    const grown = buildCluster(5, { algorithm });
+    balancers.update(clustersOf(grown));
+    const ofNew = (share(balancers, grown, 4_000).get("10.0.0.5:8080") ?? 0) / 4_000;
+    expect(ofNew).toBeGreaterThan(0.05);
+    expect(ofNew).toBeLessThan(0.395);
   });
 
   it("shuns an endpoint for as long as it asked with Retry-After", () => {
@@ -333,6 +408,16 @@ describe("outlier detection", () => {
     const without = { ...cluster, outlierDetection: undefined };
     world.balancers.update(clustersOf(without));
     expect(share(world.balancers, without, 30).has(BAD)).toBe(true);
+  });
+
+  it("says nothing of an endpoint that is gone, whatever its last requests do", () => {
+    const strict = { ...cluster, outlierDetection: { ...OUTLIERS, consecutive5xx: 1 } };
+    const { balancers, events } = setUp(strict);
+    const tokens = [1, 2, 3].map(() => begin(balancers, strict));
+    const leaving = tokens.find(({ endpoint }) => endpoint.key === "10.0.0.3:8080");
+    balancers.update(clustersOf({ ...buildCluster(2), outlierDetection: strict.outlierDetection }));
+    balancers.finished(leaving!, FAILURE);
+    expect(events).toEqual([]);
   });
 
   it("never ejects the last endpoint, however it fails", () => {

@@ -81,7 +81,7 @@ export class ClusterState {
   /** The endpoint for a request; undefined when none may be used. */
   pick(options: PickOptions, nowMs: number): LiveEndpoint | undefined {
     // A probe is a first attempt, so that its failure can still be retried elsewhere.
-    const probe = options.tried.size === 0 && nowMs >= this.#probeDueMs ? this.#dueForProbe(nowMs) : undefined;
+    const probe = options.tried.size === 0 && nowMs >= this.#probeDueMs ? this.#dueForProbe(options, nowMs) : undefined;
     return probe ?? this.#currentPicker().pick(options, nowMs);
   }
 
@@ -177,8 +177,13 @@ export class ClusterState {
     return pool;
   }
 
-  #dueForProbe(nowMs: number): LiveEndpoint | undefined {
-    return this.present().find((live) => live.endpoint.health !== "unhealthy" && probeIsDue(live.outlier, nowMs));
+  /** A request that belongs to an endpoint probes that one only: it must not be led away from where its session is. */
+  #dueForProbe({ hash }: PickOptions, nowMs: number): LiveEndpoint | undefined {
+    const isDue = (live: LiveEndpoint): boolean =>
+      live.endpoint.health !== "unhealthy" && probeIsDue(live.outlier, nowMs);
+    const home = this.#currentPicker().homeOf(hash);
+    if (home !== undefined) return isDue(home) ? home : undefined;
+    return this.present().find(isDue);
   }
 
   #scheduleProbes(): void {

@@ -57,7 +57,7 @@ export function applyOutcome(
 ): { readonly state: OutlierState; readonly ejects: EjectionReason | undefined } {
   if (state.phase !== "in" || result === "cancelled") return { state, ejects: undefined };
   const next = count(state, result, config.splitsLocalErrors);
-  return { state: next, ejects: thresholdReached(next, result, config) };
+  return { state: next, ejects: thresholdReached(next, config) };
 }
 
 /** Whether one more may go: never the last that serves, one always, more up to the maximum percent. */
@@ -127,13 +127,8 @@ function count(state: OutlierState, result: AttemptResult, splits: boolean): Out
   };
 }
 
-/** Only a failure ejects, so that one that was held back waits for the next failure. */
-function thresholdReached(
-  state: OutlierState,
-  result: AttemptResult,
-  config: OutlierDetection,
-): EjectionReason | undefined {
-  if (result === "success") return undefined;
+/** A threshold stays reached until a success, so an ejection that was held back is asked for again. */
+function thresholdReached(state: OutlierState, config: OutlierDetection): EjectionReason | undefined {
   const reached = (consecutive: number, threshold: number) => threshold > 0 && consecutive >= threshold;
   if (reached(state.consecutiveLocalFailures, config.consecutiveLocalFailures)) return "consecutive-local-failures";
   if (reached(state.consecutiveGatewayErrors, config.consecutiveGatewayErrors)) return "consecutive-gateway-errors";

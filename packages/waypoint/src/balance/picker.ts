@@ -59,6 +59,13 @@ export class Picker {
     return isTried(picked, options) ? (this.#findUntried(share, options) ?? picked) : picked;
   }
 
+  /** The endpoint that a hash belongs to, in play or not; undefined where requests belong to none. */
+  homeOf(hash: RequestHash | undefined): LiveEndpoint | undefined {
+    if (hash === undefined || this.set.shares.length === 0) return undefined;
+    const home = this.#init.tableOf(this.#drawShare(hash).level);
+    return home?.members[home.table.find(hash, () => true)];
+  }
+
   /** Requests with a hash stay with a priority as they stay with an endpoint. */
   #drawShare(hash: RequestHash | undefined): Share {
     const { shares } = this.set;

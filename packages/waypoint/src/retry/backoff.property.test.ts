@@ -18,7 +18,7 @@ describe("retryDelayMs", () => {
         expect(backoffFloorMs(config, n)).toBe(published);
         const delay = retryDelayMs(config, n, () => random);
         expect(delay).toBeGreaterThanOrEqual(published);
-        expect(delay).toBeLessThanOrEqual(published * (1 + config.jitter));
+        expect(delay).toBeLessThanOrEqual(published * (1 + config.jitter) * (1 + 1e-12));
       }),
     );
   });

@@ -271,6 +271,8 @@ describe("what stops a retry", () => {
 
   it("is a caller that repeats the request already", () => {
     expect(summary({ end: CONNECT_FAILED, isRetriedByCaller: true })).toBe("stop: retried-by-caller");
+    // A stale connection of ours is not the upstream's failure, and adds no load.
+    expect(summary({ end: STALE, isRetriedByCaller: true })).toBe("retry because stale-connection");
   });
 
   it("is a body that is gone", () => {
