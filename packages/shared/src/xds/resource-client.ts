@@ -16,6 +16,8 @@ export interface ResourceHandlers {
    * what it refused; until then no further response is read.
    */
   onResources(update: ResourceUpdate): readonly Rejection[] | Promise<readonly Rejection[]>;
+  /** What `onResources` applied counts as received and held from now on. */
+  onApplied?(typeUrl: string): void;
   onConnection?(state: AdsConnection): void;
   onReject?(typeUrl: string, name: string, reason: string): void;
   /** @param bytes of the resources */
@@ -89,7 +91,9 @@ class Client implements ResourceClient, AdsProtocol {
     for (const { name, reason } of [...reception.rejected, ...refused]) {
       this.#handlers.onReject?.(response.typeUrl, name, reason);
     }
-    return this.#subscriptions.record(reception, refused);
+    const reply = this.#subscriptions.record(reception, refused);
+    if (!this.#loop.stopped) this.#handlers.onApplied?.(response.typeUrl);
+    return reply;
   }
 
   onConnection(state: AdsConnection): void {

@@ -6,7 +6,7 @@
  */
 import { createServer, type Server } from "node:net";
 import type { Duplex } from "node:stream";
-import { ErrorCode, invariant, MeshError } from "@ambit/shared/errors";
+import { ErrorCode, invariant, MeshError, type Result } from "@ambit/shared/errors";
 import { buildConnectResponse, type ConnectRequest, parseConnectRequest } from "@ambit/shared/hbone";
 import { H2Code, type H2Options, type HeaderList } from "@ambit/shared/http2";
 import { type IpAddress, ipOf, type SocketAddress } from "@ambit/shared/net";
@@ -28,6 +28,8 @@ export interface ConnectTerminatorInit {
   readonly maxSessions: number;
   /** Tunnels of everybody together; one more is answered with 503. */
   readonly maxTunnels: number;
+  /** In a lab without namespaces all pods are on loopback. Default false: no destination may be there. */
+  readonly allowsLoopback?: boolean;
   readonly revocation: RevocationCheck;
   /** Our certificate; rejects with IDENTITY_UNAVAILABLE. */
   material(): Promise<IdentityMaterial>;
@@ -120,7 +122,7 @@ export class ConnectTerminator {
 
   #onStream(inbound: InboundTunnel, stream: TunnelStream, headers: HeaderList): void {
     const request = parseConnectRequest(headers);
-    const destination = request.ok ? tunnelDestination(request.value.authority, inbound.local) : request;
+    const destination = request.ok ? this.#destinationOf(request.value, inbound) : request;
     const error = destination.ok ? this.#overload() : destination.error;
     if (!request.ok || !destination.ok || error !== undefined) {
       const authorityText = request.ok ? { authorityText: shortened(request.value) } : {};
@@ -135,6 +137,10 @@ export class ConnectTerminator {
       return;
     }
     this.#offer(contextOf(inbound, request.value, destination.value), stream);
+  }
+
+  #destinationOf({ authority }: ConnectRequest, { local }: InboundTunnel): Result<TunnelDestination, MeshError> {
+    return tunnelDestination(authority, { ownIp: local.ip, allowsLoopback: this.#init.allowsLoopback === true });
   }
 
   #offer(context: TunnelContext, stream: TunnelStream): void {

@@ -6,4 +6,4 @@ export {
 export { type Detection, detectProtocol, detectUnfinished, MAX_PEEK_BYTES } from "./detect-protocol.ts";
 export { type Peekable, type PeekInit, peekProtocol } from "./peek-protocol.ts";
 export type { TunnelContext, TunnelHandler, TunnelOffer } from "./tunnel-context.ts";
-export { tunnelDestination } from "./tunnel-destination.ts";
+export { type Place, tunnelDestination } from "./tunnel-destination.ts";

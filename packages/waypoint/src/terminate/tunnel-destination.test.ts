@@ -2,12 +2,12 @@ import { ipOf, parseAuthority } from "@ambit/shared/net";
 import { describe, expect, it } from "@jest/globals";
 import { tunnelDestination } from "./tunnel-destination.ts";
 
-const local = { ip: ipOf("10.0.0.7"), port: 15008 };
+const place = { ownIp: ipOf("10.0.0.7"), allowsLoopback: false };
 
-function destinationOf(text: string): unknown {
+function destinationOf(text: string, where = place): unknown {
   const authority = parseAuthority(text);
   if (!authority.ok) throw new Error(authority.error);
-  const destination = tunnelDestination(authority.value, local);
+  const destination = tunnelDestination(authority.value, where);
   return destination.ok ? destination.value : destination.error.code;
 }
 
@@ -37,5 +37,12 @@ describe("tunnelDestination", () => {
     ["under localhost", "metrics.localhost:80"],
   ])("case 07, 08: refuses %s", (_label, text) => {
     expect(destinationOf(text)).toBe("LOOP_REFUSED");
+  });
+
+  it("knows that pods may be on loopback, though never the machine's own services", () => {
+    const lab = { ownIp: ipOf("127.64.0.7"), allowsLoopback: true };
+    expect(destinationOf("127.64.0.8:80", lab)).toEqual({ kind: "address", ip: "127.64.0.8", port: 80 });
+    for (const text of ["127.64.0.7:80", "127.0.0.1:15000", "[::1]:80", "localhost:80"])
+      expect(destinationOf(text, lab)).toBe("LOOP_REFUSED");
   });
 });

@@ -8,9 +8,16 @@ import {
   isLoopback,
   LOOP_PORTS,
   parseCidr,
-  type SocketAddress,
 } from "@ambit/shared/net";
 import type { TunnelDestination } from "../model/route-model.ts";
+
+/** Where we are. */
+export interface Place {
+  /** The address that was dialled. */
+  readonly ownIp: IpAddress;
+  /** Pods are loopback addresses here, as in a lab without namespaces. */
+  readonly allowsLoopback: boolean;
+}
 
 /**
  * The destination in its normal form. LOOP_REFUSED for what would come back to this process or reach what only this
@@ -19,14 +26,14 @@ import type { TunnelDestination } from "../model/route-model.ts";
  *
  * Parity: ztunnel refuses the same ports. Differs: Envoy's waypoint tries whatever the authority names.
  */
-export function tunnelDestination(authority: Authority, local: SocketAddress): Result<TunnelDestination, MeshError> {
+export function tunnelDestination(authority: Authority, place: Place): Result<TunnelDestination, MeshError> {
   if (authority.kind === "hostname") {
     const { hostname, port } = authority;
     if (isLocalName(hostname)) return err(loop(`${hostname} is this machine`));
     return LOOP_PORTS.has(port) ? err(proxyPort(port)) : ok({ kind: "hostname", hostname, port });
   }
   const { ip, port } = authority.address;
-  const reason = ip === local.ip ? "the waypoint itself" : specialUse(ip);
+  const reason = ip === place.ownIp ? "the waypoint itself" : specialUse(ip, place);
   if (reason !== undefined) return err(loop(`${ip} is ${reason}`));
   return LOOP_PORTS.has(port) ? err(proxyPort(port)) : ok({ kind: "address", ip, port });
 }
@@ -47,8 +54,11 @@ const SPECIAL: readonly (readonly [Cidr, string])[] = [
   [cidr("ff00::/8"), "multicast"],
 ];
 
-function specialUse(ip: IpAddress): string | undefined {
-  if (isLoopback(ip)) return "a loopback address";
+/** Where the machine's own services listen, whatever else is on loopback. */
+const LOCALHOST: ReadonlySet<string> = new Set(["127.0.0.1", "::1"]);
+
+function specialUse(ip: IpAddress, { allowsLoopback }: Place): string | undefined {
+  if (isLoopback(ip) && (!allowsLoopback || LOCALHOST.has(ip))) return "a loopback address";
   return SPECIAL.find(([range]) => cidrContains(range, ip))?.[1];
 }
 
