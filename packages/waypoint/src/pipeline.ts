@@ -2,27 +2,27 @@
  * The way of one request through a waypoint, phase by phase. Read this first: each line is a phase, each phase a file of
  * `phases/`, and each of those asks one folder.
  *
- *   terminate -> normalize -> authenticate -> route -> authorize -> disturb -> act (balance, retry, forward) -> observe
+ *   terminate -> normalize -> ask-external -> authenticate -> route -> authorize -> disturb -> act (balance, retry, forward) -> observe
  *
  * A phase answers with the request knowing more than before, or with a `Stop`: the client's answer. Whoever is not stopped
  * holds a permit, without which nothing can be forwarded.
  */
 
 import { ErrorCode, type MeshError } from "@ambit/shared/errors";
-import type { HeaderList } from "@ambit/shared/http2";
 import type { JwtVerifier } from "./authenticate/index.ts";
 import { RequestInbox } from "./forward/request-inbox.ts";
 import { LiveRequest } from "./live-request.ts";
 import type { LiveTrafficSet } from "./live-traffic.ts";
 import { act, type ForwardServices } from "./phases/act.ts";
+import { askExternal } from "./phases/ask-external.ts";
 import { authenticate } from "./phases/authenticate.ts";
 import { authorizeRequest } from "./phases/authorize.ts";
 import { disturb } from "./phases/disturb.ts";
 import { normalizeRequest } from "./phases/normalize.ts";
 import { routeRequest } from "./phases/route.ts";
 import { callerOf, isStop, type Stop, stopWith } from "./phases/stop.ts";
-import type { ExternalPermit } from "./policy/index.ts";
-import type { ArrivedRequest, KnownRequest, NormalRequest, RoutedContext } from "./request-context.ts";
+import type { ExternalAuthorizers } from "./policy/index.ts";
+import type { ArrivedRequest, RoutedContext } from "./request-context.ts";
 import { localResponse, preflightResponse, sendResponse } from "./respond/index.ts";
 import type { ReplayMemory } from "./retry/index.ts";
 import { decideCors } from "./route/index.ts";
@@ -33,8 +33,7 @@ export interface Stages extends ForwardServices {
   /** What runs, for when policy changes meanwhile. */
   readonly live: LiveTrafficSet;
   readonly verifier: JwtVerifier;
-  /** The chain's CUSTOM policies: a permit, or the authorizer's refusal. Asked only when there are some. */
-  askExternal(request: NormalRequest, inbox: RequestInbox): Promise<ExternalConsent | Stop>;
+  readonly authorizers: ExternalAuthorizers;
   /** The exchange is over: its record can be told. Exactly once a request. */
   onFinished(request: ArrivedRequest): void;
   /** A refusal or failure that we answered ourselves; for the list of recent refusals. */
@@ -43,14 +42,6 @@ export interface Stages extends ForwardServices {
   onCutByPolicy(request: ArrivedRequest, code: ErrorCode, policy: string | undefined, message: string): void;
   /** A bug: the request was answered with 500. */
   onBug(error: unknown): void;
-}
-
-export interface ExternalConsent {
-  readonly permit: ExternalPermit | undefined;
-  /** The request's headers after what the authorizer changed. */
-  readonly headers: HeaderList;
-  /** To be set on the answer. */
-  readonly responseHeaders: HeaderList;
 }
 
 /** Serves one request, to its end. Never rejects. */
@@ -83,7 +74,9 @@ async function runPhases(
 ): Promise<Stop | undefined> {
   const normal = normalizeRequest(arrived, stages.localPrincipal());
   if (isStop(normal)) return normal;
-  const known = await identify(normal, inbox, stages);
+  const consented = await askExternal(normal, inbox, stages.authorizers);
+  if (isStop(consented)) return consented;
+  const known = await authenticate(consented, stages.verifier);
   if (isStop(known)) return known;
   const routed = routeRequest(known, stages.random);
   if (isStop(routed)) return routed;
@@ -105,21 +98,6 @@ async function runPhases(
 function keepJudging(routed: RoutedContext, stages: Stages): void {
   const live = new LiveRequest(routed, (...why) => stages.onCutByPolicy(routed, ...why));
   routed.signal.addEventListener("abort", stages.live.add(live), { once: true });
-}
-
-/** CUSTOM before the token, as in Istio. */
-async function identify(normal: NormalRequest, inbox: RequestInbox, stages: Stages): Promise<KnownRequest | Stop> {
-  const { chain } = normal;
-  if (chain.authorization.custom.length === 0) {
-    if (chain.authentication === undefined) {
-      return { ...normal, token: undefined, external: undefined, responseHeaders: [] };
-    }
-    return authenticate(normal, stages.verifier, { external: undefined, responseHeaders: [] });
-  }
-  const consent = await stages.askExternal(normal, inbox);
-  if (isStop(consent)) return consent;
-  const { permit, headers, responseHeaders } = consent;
-  return authenticate({ ...normal, headers }, stages.verifier, { external: permit, responseHeaders });
 }
 
 function answerWith(request: ArrivedRequest, stop: Stop, inbox: RequestInbox, stages: Stages): void {

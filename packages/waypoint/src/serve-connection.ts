@@ -12,7 +12,7 @@ import type { LiveTraffic, LiveTrafficSet } from "./live-traffic.ts";
 import type { RouteModel, TcpChain } from "./model/route-model.ts";
 import { type PeerInfo, type ResponseFlag, type TcpMeter, type TcpRecord, UNKNOWN_PEER } from "./observe/index.ts";
 import { connectionAttributes } from "./phases/policy-attributes.ts";
-import { type ConnectionPermit, evaluateTcp } from "./policy/index.ts";
+import { type ConnectionPermit, type ExternalAuthorizers, type ExternalPermit, evaluateTcp } from "./policy/index.ts";
 import type { TcpAdmission } from "./serve-tunnel.ts";
 import type { TunnelContext } from "./terminate/index.ts";
 
@@ -21,6 +21,7 @@ export interface ConnectionServices {
   readonly random: Random;
   readonly balancers: ClusterBalancers;
   readonly live: LiveTrafficSet;
+  readonly authorizers: ExternalAuthorizers;
   model(): RouteModel;
   open(permit: ConnectionPermit, tunnel: TunnelContext, cluster: Cluster, endpoint: Endpoint): Promise<Duplex>;
   peerOf(endpoint: Endpoint): PeerInfo;
@@ -34,28 +35,38 @@ export interface ConnectionServices {
 /** Long connections are counted this often. Parity: Istio's tcp_reporting_duration. */
 const REPORT_MS = 5_000;
 
-/** Undefined: refused, and told. */
-export function admitConnection(
+/** Undefined: refused, and told. Never rejects. */
+export async function admitConnection(
   tunnel: TunnelContext,
   chain: TcpChain,
   services: ConnectionServices,
-): TcpAdmission | undefined {
-  const verdict = judge(tunnel, chain);
+): Promise<TcpAdmission | undefined> {
+  const answer = await askAuthorizers(tunnel, chain, services.authorizers);
+  const external = answer?.kind === "permit" ? answer.permit : undefined;
+  const verdict = answer?.kind === "refuse" ? { ...answer, dryRun: [] } : judge(tunnel, chain, external);
   const connection = new ServedConnection(tunnel, chain, services);
   connection.dryRun = verdict.dryRun;
   connection.policy = verdict.policy;
-  if (verdict.kind === "permit") return { serve: (downstream) => void connection.serve(verdict.permit, downstream) };
+  if (verdict.kind === "permit") {
+    return { serve: (downstream) => void connection.serve(verdict.permit, external, downstream) };
+  }
   connection.refuse(new MeshError(verdict.code, verdict.message));
   return undefined;
 }
 
-/** External authorizers on TCP are not asked: a chain that wants one refuses what concerns it (see `evaluateTcp`). */
-function judge(tunnel: TunnelContext, chain: TcpChain) {
+/** CUSTOM on TCP; undefined: nobody is to be asked. */
+async function askAuthorizers(tunnel: TunnelContext, chain: TcpChain, authorizers: ExternalAuthorizers) {
+  const { custom } = chain.authorization;
+  if (custom.length === 0) return undefined;
+  return authorizers.check(custom, { attributes: connectionAttributes(tunnel, undefined) });
+}
+
+function judge(tunnel: TunnelContext, chain: TcpChain, external: ExternalPermit | undefined) {
   if (chain.unservable !== undefined) {
     const refusal = { code: ErrorCode.CHAIN_UNSERVABLE, policy: undefined, message: chain.unservable, dryRun: [] };
     return { kind: "refuse", ...refusal } as const;
   }
-  return evaluateTcp(chain.authorization, connectionAttributes(tunnel, undefined));
+  return evaluateTcp(chain.authorization, connectionAttributes(tunnel, undefined), external);
 }
 
 class ServedConnection implements LiveTraffic {
@@ -71,6 +82,8 @@ class ServedConnection implements LiveTraffic {
   #cluster: Cluster | undefined;
   #endpoint: Endpoint | undefined;
   #error: MeshError | undefined;
+  /** The external authorizers' consent is of the connection's beginning. */
+  #external: ExternalPermit | undefined;
 
   constructor(tunnel: TunnelContext, chain: TcpChain, services: ConnectionServices) {
     this.#tunnel = tunnel;
@@ -80,7 +93,8 @@ class ServedConnection implements LiveTraffic {
     this.#startedMs = services.clock.monotonic();
   }
 
-  async serve(permit: ConnectionPermit, downstream: Duplex): Promise<void> {
+  async serve(permit: ConnectionPermit, external: ExternalPermit | undefined, downstream: Duplex): Promise<void> {
+    this.#external = external;
     const { clock, random, balancers, live } = this.#services;
     const leave = live.add(this);
     let meter: TcpMeter | undefined;
@@ -135,7 +149,7 @@ class ServedConnection implements LiveTraffic {
   reconsider(model: RouteModel): void {
     const chain = model.findChains(this.#tunnel.destination)?.tcp;
     if (!chain || chain === this.#chain || !this.#relay) return;
-    const verdict = judge(this.#tunnel, chain);
+    const verdict = judge(this.#tunnel, chain, this.#external);
     if (verdict.kind === "permit") return;
     this.policy = verdict.policy;
     this.#error = new MeshError(verdict.code, verdict.message);

@@ -31,8 +31,8 @@ export interface TunnelServerInit {
   readonly prefaceTimeoutMs: number;
   model(): RouteModel;
   onRequest(tunnel: TunnelContext, chain: HttpChain, exchange: DownstreamExchange): void;
-  /** A permit was found before the tunnel was accepted; undefined: it was refused, and told. */
-  admitTcp(tunnel: TunnelContext, chain: TcpChain): TcpAdmission | undefined;
+  /** Undefined: it was refused, and told. Never rejects. */
+  admitTcp(tunnel: TunnelContext, chain: TcpChain): Promise<TcpAdmission | undefined>;
   onRefused(refusal: TunnelRefusal): void;
 }
 
@@ -62,8 +62,12 @@ export class TunnelServer {
       void this.#serve(tunnel, chains, offer.accept());
       return;
     }
-    // Declared TCP: nothing is sniffed, and the policy's answer is the CONNECT's.
-    const admission = chains.tcp && this.#init.admitTcp(tunnel, chains.tcp);
+    if (chains.tcp) void this.#offerTcp(tunnel, chains.tcp, offer);
+  }
+
+  /** Declared TCP: nothing is sniffed, and the policy's answer is the CONNECT's. */
+  async #offerTcp(tunnel: TunnelContext, chain: TcpChain, offer: TunnelOffer): Promise<void> {
+    const admission = await this.#init.admitTcp(tunnel, chain);
     if (admission) admission.serve(offer.accept());
     else offer.refuse(401);
   }
@@ -80,7 +84,7 @@ export class TunnelServer {
       const timeoutMs = chains.tcp ? sniffTimeoutMs : prefaceTimeoutMs;
       const { kind } = await peekProtocol(stream, { clock, timeoutMs });
       const isHttp = kind === "http1" || kind === "http2";
-      if (chains.tcp && !isHttp) this.#serveTcp(tunnel, chains.tcp, stream);
+      if (chains.tcp && !isHttp) await this.#serveTcp(tunnel, chains.tcp, stream);
       else if (chains.http) this.#serveHttp(tunnel, chains.http, kind === "http2" ? "http2" : "http1", stream);
     } catch (error) {
       stream.destroy();
@@ -88,8 +92,8 @@ export class TunnelServer {
     }
   }
 
-  #serveTcp(tunnel: TunnelContext, chain: TcpChain, stream: Duplex): void {
-    const admission = this.#init.admitTcp(tunnel, chain);
+  async #serveTcp(tunnel: TunnelContext, chain: TcpChain, stream: Duplex): Promise<void> {
+    const admission = await this.#init.admitTcp(tunnel, chain);
     if (admission) admission.serve(stream);
     else stream.destroy(new MeshError(ErrorCode.POLICY_DENIED, "the connection is not allowed"));
   }

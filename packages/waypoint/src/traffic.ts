@@ -5,14 +5,13 @@
 import { hostname } from "node:os";
 import type { Duplex } from "node:stream";
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
-import { formatSocketAddress } from "@ambit/shared/net";
+import { formatSocketAddress, type SocketAddress } from "@ambit/shared/net";
 import type { Clock, Random } from "@ambit/shared/time";
 import { createJwtVerifier, type JwksCache, type JwtVerifier } from "./authenticate/index.ts";
 import { type ClusterBalancers, createClusterBalancers, type EndpointEvent } from "./balance/index.ts";
 import type { Cluster, Endpoint } from "./balance/model.ts";
-import type { Originator } from "./forward/connect-originate.ts";
+import { type Originator, OWN_CALL } from "./forward/connect-originate.ts";
 import type { PeerDirectory } from "./forward/peer-directory.ts";
-import type { RequestInbox } from "./forward/request-inbox.ts";
 import { UpstreamPool, type UpstreamRoute } from "./forward/upstream-pool.ts";
 import { createUpstreamConnection, type DownstreamExchange, defaultConnectOptions } from "./http/index.ts";
 import { LiveTrafficSet } from "./live-traffic.ts";
@@ -28,9 +27,9 @@ import {
 } from "./observe/index.ts";
 import type { Upstream } from "./phases/act.ts";
 import type { Stop } from "./phases/stop.ts";
-import { type ExternalConsent, type Stages, serveRequest } from "./pipeline.ts";
-import type { RequestPermit } from "./policy/index.ts";
-import type { ArrivedRequest, NormalRequest, RoutedContext } from "./request-context.ts";
+import { type Stages, serveRequest } from "./pipeline.ts";
+import { ExternalAuthorizers, type RequestPermit } from "./policy/index.ts";
+import type { ArrivedRequest, RoutedContext } from "./request-context.ts";
 import { createRetryGate, ReplayMemory, type RetryGate } from "./retry/index.ts";
 import { admitConnection, type ConnectionServices } from "./serve-connection.ts";
 import { TunnelServer } from "./serve-tunnel.ts";
@@ -70,11 +69,12 @@ export interface TrafficInit {
     /** Bytes of request bodies kept for retries, of all requests together. */
     readonly replayBytes: number;
   };
+  /** Named to destinations as the client of our own calls. */
+  readonly ownAddress: SocketAddress;
   /** The configuration of the moment. */
   model(): RouteModel;
   /** `spiffe://...`, once there is a certificate. */
   localPrincipal(): string | undefined;
-  askExternal(request: NormalRequest, inbox: RequestInbox): Promise<ExternalConsent | Stop>;
 }
 
 /** For ports declared HTTP: a client that says nothing for so long speaks HTTP/1. */
@@ -94,6 +94,7 @@ export class WaypointTraffic implements Stages, ConnectionServices {
   readonly retryGate: RetryGate;
   readonly replayMemory: ReplayMemory;
   readonly verifier: JwtVerifier;
+  readonly authorizers: ExternalAuthorizers;
   readonly live = new LiveTrafficSet();
   readonly #init: TrafficInit;
   readonly #pool: UpstreamPool<HttpRoute>;
@@ -110,6 +111,7 @@ export class WaypointTraffic implements Stages, ConnectionServices {
     this.retryGate = createRetryGate({ clock, breaker: (cluster) => this.balancers.breaker(cluster) });
     this.replayMemory = new ReplayMemory(limits.replayBytes);
     this.verifier = createJwtVerifier(init.jwks, clock);
+    this.authorizers = new ExternalAuthorizers({ clock, dial: (cluster) => this.dialCluster(cluster) });
     this.#pool = new UpstreamPool<HttpRoute>({
       clock,
       idleTimeoutMs: UPSTREAM_IDLE_MS,
@@ -153,6 +155,7 @@ export class WaypointTraffic implements Stages, ConnectionServices {
   /** What is left is cut. */
   destroy(): void {
     this.live.cutAll();
+    this.authorizers.close();
     this.#pool.destroy(new MeshError(ErrorCode.CONNECTION_DRAINED, "the waypoint is shutting down"));
   }
 
@@ -164,8 +167,16 @@ export class WaypointTraffic implements Stages, ConnectionServices {
     return this.#init.localPrincipal();
   }
 
-  askExternal(request: NormalRequest, inbox: RequestInbox): Promise<ExternalConsent | Stop> {
-    return this.#init.askExternal(request, inbox);
+  /**
+   * A byte stream to an endpoint of a cluster, for calls of our own: authorizers, collectors. Rejects with a MeshError.
+   */
+  async dialCluster(name: string): Promise<Duplex> {
+    const cluster = this.model().clusters.get(name);
+    if (!cluster) throw new MeshError(ErrorCode.CLUSTER_NOT_FOUND, `no cluster ${name}`);
+    const picked = this.balancers.pick(cluster, { resource: "connections" });
+    if (picked.kind === "none") throw new MeshError(ErrorCode.NO_HEALTHY_UPSTREAM, picked.message);
+    const { endpoint } = picked;
+    return (await this.#init.originator.open(OWN_CALL, { cluster, endpoint, client: this.#init.ownAddress })).transport;
   }
 
   connect(permit: RequestPermit, context: RoutedContext, { cluster, endpoint, fresh }: Upstream) {

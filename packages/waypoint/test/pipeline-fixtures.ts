@@ -17,7 +17,6 @@ import { PeerDirectory } from "../src/forward/peer-directory.ts";
 import { TunnelDuplex } from "../src/forward/tunnel-duplex.ts";
 import type { Chains, HttpChain, RouteModel, TcpChain } from "../src/model/route-model.ts";
 import type { RequestRecord, TcpRecord } from "../src/observe/index.ts";
-import { refuse } from "../src/phases/stop.ts";
 import { type ForwardAction, NO_MUTATIONS, type Route, type RouteAction } from "../src/route/index.ts";
 import { type TrafficInit, type TrafficRefusal, WaypointTraffic } from "../src/traffic.ts";
 import {
@@ -220,7 +219,7 @@ export class TestWaypoint {
         limits: { sniffTimeoutMs: 300, maxUpstreamConnections: 100, replayBytes: 1024 * 1024 },
         model: () => self.#model,
         localPrincipal: () => WAYPOINT,
-        askExternal: async (request) => refuse(request, "EXTERNAL_AUTHORIZATION_FAILED"),
+        ownAddress: { ip: ipOf("127.0.0.9"), port: 0 },
         ...over,
       });
     waypoint = new TestWaypoint({ traffic, peer, cleanup, model });

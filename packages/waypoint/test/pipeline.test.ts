@@ -1,7 +1,7 @@
 /** Requests through a whole waypoint: real tunnels, real servers, a route model by hand. */
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { createServer as createHttp2Server } from "node:http2";
+import { createServer as createHttp2Server, type ServerHttp2Stream } from "node:http2";
 import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
 import { ErrorCode } from "@ambit/shared/errors";
 import { ipOf, type SocketAddress } from "@ambit/shared/net";
@@ -110,7 +110,7 @@ describe("a request through the waypoint", () => {
 
   it("serves HTTP/2 clients over HTTP/2 upstreams, trailers included", async () => {
     const server = createHttp2Server();
-    server.on("stream", (stream) => {
+    server.on("stream", (stream: ServerHttp2Stream) => {
       stream.resume();
       stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
       stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));

@@ -34,6 +34,7 @@ export class RequestBody {
   #ended = false;
   #trailers: HeaderList = [];
   #discarding = false;
+  #onChange: (() => void) | undefined;
 
   constructor(events: RequestBodyEvents, memory: ReplayMemory) {
     this.#events = events;
@@ -56,6 +57,27 @@ export class RequestBody {
   /** What came so far, while nothing of it was forgotten. */
   get kept(): readonly Buffer[] {
     return this.#kept ?? [];
+  }
+
+  /**
+   * The first `wanted` bytes, or all when it is shorter; waits for them. Called before anything was attached, so that none
+   * of them was forgotten.
+   */
+  firstBytes(wanted: number, signal: AbortSignal): Promise<{ readonly bytes: Buffer; readonly isComplete: boolean }> {
+    this.#limitBytes = Math.max(this.#limitBytes, wanted);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const check = (): void => {
+      if (this.#ended || this.#keptBytes >= wanted || signal.aborted) resolve();
+    };
+    this.#onChange = check;
+    signal.addEventListener("abort", check, { once: true });
+    check();
+    return promise.then(() => {
+      this.#onChange = undefined;
+      signal.removeEventListener("abort", check);
+      const all = Buffer.concat(this.kept);
+      return { bytes: all.subarray(0, wanted), isComplete: this.#ended && all.length <= wanted };
+    });
   }
 
   /** @param bytes  kept for another attempt, or for whoever must see them first; 0 = nothing */
@@ -112,11 +134,13 @@ export class RequestBody {
     // With no attempt to take it, what is over the limits waits in the sender's window.
     if (isTaken || (!this.#target && this.#takenBytes === this.#keptBytes)) this.#events.consume(chunk.length);
     else this.#owed += chunk.length;
+    this.#onChange?.();
   }
 
   onEnd(trailers: HeaderList): void {
     this.#ended = true;
     this.#trailers = trailers;
+    this.#onChange?.();
     this.#events.onComplete(trailers);
     this.#target?.end(trailers);
   }
