@@ -214,6 +214,40 @@ describe("checks of the mesh's kinds", () => {
     ],
     ["WorkloadEntry", "networking.istio.io/v1", "spec: { weight: 1 }", "spec.address"],
     ["Service", "v1", 'spec: { clusterIP: "here!" }', "spec.clusterIP"],
+    ...(
+      [
+        ["{ rules: [{ matches: [{ path: { value: a } }] }] }", "spec.rules[0].matches[0].path.value"],
+        ["{ rules: [{ matches: [{ method: get }] }] }", "spec.rules[0].matches[0].method"],
+        ["{ rules: [{ timeouts: { request: 1.5s } }] }", "spec.rules[0].timeouts.request"],
+        ["{ rules: [{ filters: [{ type: CORS }] }] }", "spec.rules[0].filters[0].cors"],
+        [
+          "{ rules: [{ filters: [{ type: URLRewrite, urlRewrite: {} }, { type: RequestRedirect, requestRedirect: {} }] }] }",
+          "spec.rules[0].filters",
+        ],
+        ["{ rules: [{ backendRefs: [{ name: a, weight: -1 }] }] }", "spec.rules[0].backendRefs[0].weight"],
+        [`{ rules: [${"{},".repeat(17)}] }`, "spec.rules"],
+      ] as const
+    ).map(([spec, field]) => ["HTTPRoute", "gateway.networking.k8s.io/v1", `spec: ${spec}`, field] as const),
+    ["TCPRoute", "gateway.networking.k8s.io/v1alpha2", "spec: { rules: [{}] }", "spec.rules[0].backendRefs"],
+    ["ReferenceGrant", "gateway.networking.k8s.io/v1beta1", "spec: { from: [], to: [{ kind: Service }] }", "spec.from"],
+    [
+      "VirtualService",
+      "networking.istio.io/v1",
+      "spec: { hosts: [a], http: [{ match: [{ uri: { exact: /a, prefix: /b } }] }] }",
+      "spec.http[0].match[0].uri",
+    ],
+    [
+      "DestinationRule",
+      "networking.istio.io/v1",
+      "spec: { host: a, trafficPolicy: { loadBalancer: { simple: FASTEST } } }",
+      "spec.trafficPolicy.loadBalancer.simple",
+    ],
+    [
+      "RequestAuthentication",
+      "security.istio.io/v1",
+      "spec: { jwtRules: [{ issuer: a, jwksUri: 'file:///etc/passwd' }] }",
+      "spec.jwtRules[0].jwksUri",
+    ],
     ["Namespace", "v1", "", "metadata.labels.a"],
   ])("refuses a %s (%s) with %j", (kind, apiVersion, body, field) => {
     const labels = kind === "Namespace" ? ", labels: { a: true }" : "";

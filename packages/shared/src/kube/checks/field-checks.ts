@@ -69,6 +69,10 @@ export const integer =
     }
   };
 
+export const number: Check = (value, path, report) => {
+  if (typeof value !== "number" || !Number.isFinite(value)) report(path, `expected a number, got ${shown(value)}`);
+};
+
 export const port = integer(1, 65535);
 
 export const oneOf =

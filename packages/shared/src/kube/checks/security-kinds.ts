@@ -2,6 +2,7 @@ import { parseCidr } from "../../net/index.ts";
 import {
   all,
   anything,
+  boolean,
   type Check,
   fields,
   isRecord,
@@ -41,6 +42,8 @@ const source = fields(
     notNamespaces: values,
     serviceAccounts: values,
     notServiceAccounts: values,
+    trustDomains: values,
+    notTrustDomains: values,
     ipBlocks: list(ipBlock),
     notIpBlocks: list(ipBlock),
     remoteIpBlocks: list(ipBlock),
@@ -123,3 +126,27 @@ const portLevelMtls: Check = (value, path, report) => {
 
 /** Spec: istio.io security/v1 PeerAuthentication. */
 export const peerAuthentication = fields({ spec: fields({ selector, mtls, portLevelMtls }, STRICT) });
+
+const jwtHeader = fields({ name: string, prefix: string }, { ...STRICT, required: ["name"] });
+const jwtRule = fields(
+  {
+    issuer: string,
+    audiences: list(string),
+    jwksUri: matching(/^https?:\/\/[^\s]{1,2000}$/, "an http or https URL"),
+    jwks: string,
+    fromHeaders: list(jwtHeader),
+    fromParams: list(string),
+    fromCookies: list(string),
+    forwardOriginalToken: boolean,
+    outputPayloadToHeader: string,
+    outputClaimToHeaders: list(fields({ header: string, claim: string }, { ...STRICT, required: ["header", "claim"] })),
+    timeout: string,
+    spaceDelimitedClaims: list(string),
+  },
+  { ...STRICT, required: ["issuer"] },
+);
+
+/** Spec: istio.io security/v1 RequestAuthentication. */
+export const requestAuthentication = fields({
+  spec: fields({ selector, targetRef, targetRefs: list(targetRef), jwtRules: list(jwtRule) }, STRICT),
+});
