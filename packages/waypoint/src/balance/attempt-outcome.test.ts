@@ -1,5 +1,6 @@
+import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import { describe, expect, it } from "@jest/globals";
-import { httpStatusOfGrpc, isFailure, resultOfAnswer } from "./attempt-outcome.ts";
+import { httpStatusOfGrpc, isFailure, resultOfAnswer, resultOfError } from "./attempt-outcome.ts";
 
 describe("resultOfAnswer", () => {
   it.each([
@@ -39,5 +40,20 @@ describe("httpStatusOfGrpc", () => {
   it("knows all seventeen", () => {
     const all = Array.from({ length: 17 }, (_, code) => httpStatusOfGrpc(code));
     expect(all).toEqual([200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401]);
+  });
+});
+
+describe("resultOfError", () => {
+  it.each([
+    [
+      "a refused connection",
+      new MeshError(ErrorCode.UPSTREAM_CONNECT_FAILED, "x", { origin: "upstream" }),
+      "local-failure",
+    ],
+    ["a reset", new MeshError(ErrorCode.H2_STREAM_RESET, "x", { origin: "upstream" }), "local-failure"],
+    ["a client that left", new MeshError(ErrorCode.H2_STREAM_RESET, "x", { origin: "downstream" }), "cancelled"],
+    ["our own limit", new MeshError(ErrorCode.CONNECTION_LIMIT_REACHED, "x", { origin: "upstream" }), "cancelled"],
+  ] as const)("of %s", (_, error, expected) => {
+    expect(resultOfError(error)).toBe(expected);
   });
 });

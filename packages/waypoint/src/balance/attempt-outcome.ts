@@ -1,4 +1,5 @@
 /** How an attempt at an endpoint ended, told to the balancer once its answer's head is there, or will not come. */
+import { ErrorCode, type MeshError } from "@ambit/shared/errors";
 import type { AttemptResult } from "./outlier-detection.ts";
 
 export interface AttemptOutcome {
@@ -24,6 +25,20 @@ export function resultOfAnswer(status: number, grpcStatus?: number): AttemptResu
   const effective = grpcStatus === undefined || status !== 200 ? status : httpStatusOfGrpc(grpcStatus);
   if (effective >= 502 && effective <= 504) return "gateway-error";
   return effective >= 500 ? "server-error" : "success";
+}
+
+/** Failures on our side of the attempt: they say nothing of the endpoint. */
+const NOT_THE_ENDPOINTS: ReadonlySet<ErrorCode> = new Set([
+  ErrorCode.CANCELLED,
+  ErrorCode.CIRCUIT_OPEN,
+  ErrorCode.CONNECTION_DRAINED,
+  ErrorCode.CONNECTION_LIMIT_REACHED,
+  ErrorCode.INVARIANT_VIOLATED,
+]);
+
+/** The kind of an attempt that got no answer. A timeout of the try is a "local-failure" too, whatever its error. */
+export function resultOfError(error: MeshError): AttemptResult {
+  return error.origin === "downstream" || NOT_THE_ENDPOINTS.has(error.code) ? "cancelled" : "local-failure";
 }
 
 /** Whether the endpoint did not do what was asked: what latency alone would reward. 429 says that it is overloaded. */

@@ -297,10 +297,13 @@ describe("peak EWMA", () => {
   });
 
   it("gives an endpoint without a sample its part, neither all nor nothing", () => {
-    const { balancers, clock } = setUp(buildCluster(4, { algorithm }));
-    const warmUp = buildCluster(4, { algorithm });
-    for (let n = 0; n < 200; n += 1)
-      exchange(balancers, warmUp, () => ({ kind: "success", status: 200, firstByteMs: 90 + (n % 20) }));
+    const warm = buildCluster(4, { algorithm });
+    const { balancers, clock } = setUp(warm);
+    const tokens = Array.from({ length: 40 }, () => begin(balancers, warm));
+    expect(new Set(tokens.map(({ endpoint }) => endpoint.key)).size).toBe(4);
+    for (const [n, token] of tokens.entries()) {
+      balancers.finished(token, { kind: "success", status: 200, firstByteMs: 90 + n / 2 });
+    }
     clock.advance(2_000);
     const grown = buildCluster(5, { algorithm });
     balancers.update(clustersOf(grown));

@@ -188,6 +188,13 @@ describe("a ring", () => {
     );
   });
 
+  it("begins again after its last point", () => {
+    for (let n = 0; n < 20; n += 1) {
+      const table = createRing([memberOf(n), memberOf(n + 100)], { minimumRing: 8, maximumRing: 8 });
+      expect(table.find(2 ** 53 - 1, always)).toBe(table.find(0, always));
+    }
+  });
+
   it("has points by weight: at least one each, at least the minimum, no more than the maximum or the members", () => {
     const weights = fc.array(fc.integer({ min: 1, max: 1_000 }), { minLength: 1, maxLength: 50 });
     const limit = fc.integer({ min: 1, max: 10_000 });

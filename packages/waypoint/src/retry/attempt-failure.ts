@@ -19,6 +19,8 @@ const BEFORE_REQUEST: ReadonlySet<ErrorCode> = new Set([
   ErrorCode.H2_PREFACE_TIMEOUT,
   ErrorCode.HBONE_CONNECT_REFUSED,
   ErrorCode.HBONE_CONNECT_TIMEOUT,
+  ErrorCode.WAYPOINT_UNAVAILABLE,
+  ErrorCode.NETWORK_GATEWAY_UNAVAILABLE,
 ]);
 
 /** Our own limits and our own leaving: trying again would only add to it. */

@@ -121,6 +121,12 @@ describe("conditions", () => {
       "retry because reset-before-request",
     ],
     ["a reset after something was sent", RESET, only("reset-before-request"), "stop: not-retriable"],
+    [
+      "a reset before anything was sent, by Istio's default",
+      failure(ErrorCode.UPSTREAM_RESET, { requestSent: false }),
+      ISTIO_DEFAULT,
+      "retry because connect-failure",
+    ],
     ["500 as 5xx", answer(500), only("5xx"), "retry because 5xx"],
     ["599 as 5xx", answer(599), only("5xx"), "retry because 5xx"],
     ["499", answer(499), only("5xx"), "stop: not-retriable"],

@@ -3,7 +3,8 @@
  *
  * Spec: l7-features.md section 3.1; Parity: Envoy's `retry_on`.
  * Differs: an explicit policy also covers failed connections, resets and per-try timeouts of idempotent requests, which
- * Gateway API wants wherever there is a `retry` stanza (GEP-1731) and istiod's list of conditions leaves out.
+ * Gateway API wants wherever there is a `retry` stanza (GEP-1731) and istiod's list of conditions leaves out. A connection
+ * that ends before anything of the request was written counts as "connect-failure" too: it is as safe.
  */
 import type { MeshError } from "@ambit/shared/errors";
 import type { HeaderList } from "@ambit/shared/http2";
@@ -41,7 +42,7 @@ export interface RetryTrigger {
 const FAILURE_CONDITIONS: Readonly<Record<Exclude<FailureKind, "final">, readonly RetryCondition[]>> = {
   connect: ["connect-failure", "reset", "5xx", "gateway-error"],
   refused: ["refused-stream", "reset", "5xx", "gateway-error"],
-  "reset-before-request": ["reset-before-request", "reset", "5xx", "gateway-error"],
+  "reset-before-request": ["reset-before-request", "connect-failure", "reset", "5xx", "gateway-error"],
   reset: ["reset", "5xx", "gateway-error"],
   stale: ["reset", "5xx", "gateway-error"],
 };
