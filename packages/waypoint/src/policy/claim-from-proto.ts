@@ -76,7 +76,7 @@ function claimTest(proto: ValueMatcher | undefined, depth: number): Result<Claim
 }
 
 function textTest(proto: Parameters<typeof textRuleFromProto>[0]): Result<ClaimTest> {
-  const rule = textRuleFromProto(proto);
+  const rule = textRuleFromProto(proto, "text");
   if (!rule.ok) return rule;
   const { matcher, isPresence } = rule.value;
   return ok({ isPresence, matches: (value) => typeof value === "string" && matcher.matches(value) });

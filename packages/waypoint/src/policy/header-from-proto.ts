@@ -31,7 +31,7 @@ export function headerCondition(proto: ProtoHeaderMatcher, leaning: Leaning): Re
     const value = specifier.value === false ? "absent" : "present";
     return ok(onHeaders(headerMatcher({ name, value }), false));
   }
-  const rule = textRuleFromProto(stringProto(specifier));
+  const rule = textRuleFromProto(stringProto(specifier), "wire");
   if (!rule.ok) return err(`header ${name}: ${rule.error}`);
   return ok(valueCondition(proto, rule.value, leaning));
 }

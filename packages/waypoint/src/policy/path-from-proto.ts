@@ -5,6 +5,7 @@ import { UriTemplateMatchConfigSchema } from "@ambit/envoy-api/envoy/extensions/
 import type { PathMatcher } from "@ambit/envoy-api/envoy/type/matcher/v3/path";
 import { err, ok, type Result } from "@ambit/shared/errors";
 import { fromBinary } from "@bufbuild/protobuf";
+import { wireText } from "../route/wire-text.ts";
 import { type Condition, isWide, type Leaning, missing, test } from "./condition.ts";
 import type { IndexKeys } from "./model.ts";
 import { textRuleFromProto } from "./text-from-proto.ts";
@@ -14,7 +15,7 @@ const URI_TEMPLATE = "type.googleapis.com/envoy.extensions.path.match.uri_templa
 
 export function pathCondition(proto: PathMatcher, leaning: Leaning): Result<Condition> {
   if (proto.rule.case !== "path") return err("path matcher: expected a path");
-  const rule = textRuleFromProto(proto.rule.value);
+  const rule = textRuleFromProto(proto.rule.value, "wire");
   if (!rule.ok) return err(`path matcher: ${rule.error}`);
   return ok(onPath((path) => rule.value.matcher.matches(path), leaning, rule.value.keysFor("path")));
 }
@@ -29,7 +30,7 @@ export function uriTemplateCondition(proto: TypedExtensionConfig, leaning: Leani
   } catch (cause) {
     return err(`uri template: ${String(cause).slice(0, 200)}`);
   }
-  const template = parseUriTemplate(text);
+  const template = parseUriTemplate(wireText(text));
   if (!template.ok) return template;
   return ok(onPath(template.value.matches, leaning, [template.value.key]));
 }

@@ -144,7 +144,7 @@ function peerCondition(proto: StringMatcher, leaning: Leaning): Result<Condition
     const known = peerPatternCondition(proto.matchPattern.value.regex, leaning);
     if (known !== undefined) return ok(known);
   }
-  const rule = textRuleFromProto(proto);
+  const rule = textRuleFromProto(proto, "text");
   return rule.ok ? ok(textCondition(rule.value, leaning, (facts) => facts.peerPrincipal, "principal")) : rule;
 }
 
@@ -153,7 +153,7 @@ function stringCondition(
   leaning: Leaning,
   textOf: (facts: PolicyFacts) => string | undefined,
 ): Result<Condition> {
-  const rule = textRuleFromProto(proto);
+  const rule = textRuleFromProto(proto, "text");
   return rule.ok ? ok(textCondition(rule.value, leaning, textOf)) : rule;
 }
 

@@ -3,6 +3,7 @@
 import type { StringMatcher as ProtoStringMatcher } from "@ambit/envoy-api/envoy/type/matcher/v3/string";
 import { err, ok, type Result } from "@ambit/shared/errors";
 import { asciiLowerCase, type StringMatcher, stringMatcher } from "../route/matcher.ts";
+import { wireText } from "../route/wire-text.ts";
 import { type Condition, type Leaning, missing, test } from "./condition.ts";
 import type { IndexKey, IndexKeys } from "./model.ts";
 import type { PolicyFacts } from "./policy-facts.ts";
@@ -15,8 +16,11 @@ export interface TextRule {
   keysFor(dimension: IndexKey["dimension"]): IndexKeys | undefined;
 }
 
+/** What a text is held as: `wire` is a character a byte, as fields and paths of a message are (see `wireText`). */
+export type TextForm = "wire" | "text";
+
 /** Spec: envoy.type.matcher.v3.StringMatcher. `custom` is not understood. */
-export function textRuleFromProto(proto: ProtoStringMatcher | undefined): Result<TextRule> {
+export function textRuleFromProto(proto: ProtoStringMatcher | undefined, form: TextForm): Result<TextRule> {
   const pattern = proto?.matchPattern;
   switch (pattern?.case) {
     case "exact":
@@ -32,7 +36,7 @@ export function textRuleFromProto(proto: ProtoStringMatcher | undefined): Result
     }
     case "safeRegex": {
       const { regex } = pattern.value;
-      const matcher = stringMatcher({ kind: "pattern", pattern: regex });
+      const matcher = stringMatcher({ kind: "pattern", pattern: inForm(regex, form) });
       return matcher.ok
         ? ok({ matcher: matcher.value, isPresence: regex === ".+", keysFor: () => undefined })
         : matcher;
@@ -56,6 +60,8 @@ export function textCondition(
     return text === undefined ? absent : matcher.matches(text);
   }, dimension && rule.keysFor(dimension));
 }
+
+const inForm = (text: string, form: TextForm): string => (form === "wire" ? wireText(text) : text);
 
 function textRule(matcher: StringMatcher, kind: IndexKey["kind"] | "contains", text: string): TextRule {
   // Only ASCII: what lower case is elsewhere is a matter of opinion, and an index must not miss a policy.
