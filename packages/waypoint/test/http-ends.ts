@@ -163,15 +163,16 @@ export async function talk(port: number, ...pieces: readonly (string | Buffer)[]
   const chunks: Buffer[] = [];
   socket.on("data", (chunk) => chunks.push(chunk));
   socket.on("error", () => {});
-  await once(socket, "connect");
-  for (const piece of pieces) {
-    socket.write(piece, "latin1");
-    if (pieces.length > 1) await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-  await new Promise((resolve) => {
+  const over = new Promise((resolve) => {
     socket.once("end", resolve);
     socket.once("close", resolve);
   });
+  await once(socket, "connect");
+  for (const piece of pieces) {
+    socket.write(Buffer.from(piece as string, "latin1"));
+    if (pieces.length > 1) await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  await over;
   socket.destroy();
   return Buffer.concat(chunks).toString("latin1");
 }
