@@ -1,4 +1,5 @@
 import type { EnvReader } from "@ambit/shared/config";
+import { type Cidr, parseCidr } from "@ambit/shared/net";
 import { type Http2Config, type PoolConfig, readHttp2, readPool } from "@ambit/shared/proxy-config";
 
 const MIB = 1024 * 1024;
@@ -33,6 +34,8 @@ export interface LimitsConfig {
 }
 
 export interface TrafficConfig {
+  /** Networks that are not public, and that keys of tokens may be fetched from all the same. */
+  readonly jwksNetworks: readonly Cidr[];
   readonly http2: Http2Config;
   /** Streams that one session may open towards us; peers open another session then. */
   readonly maxStreamsPerSession: number;
@@ -44,6 +47,7 @@ export interface TrafficConfig {
 export function readTraffic(env: EnvReader): TrafficConfig {
   const many = { min: 1, max: 10_000_000 };
   return {
+    jwksNetworks: readNetworks(env, "AMBIT_JWKS_NETWORKS"),
     http2: readHttp2(env, HTTP2_DEFAULTS),
     maxStreamsPerSession: env.integer("AMBIT_MAX_STREAMS_PER_SESSION", 100, { min: 1, max: 10_000 }),
     pool: readPool(env),
@@ -61,4 +65,19 @@ export function readTraffic(env: EnvReader): TrafficConfig {
       replayBytes: env.integer("AMBIT_REPLAY_BYTES", 64 * MIB, { min: 0, max: 2 ** 40 }),
     },
   };
+}
+
+/** A list of prefixes, separated by commas; those that are none are mistakes. */
+function readNetworks(env: EnvReader, name: string): readonly Cidr[] {
+  const text = env.text(name, "");
+  return text
+    .split(",")
+    .map((item) => item.trim())
+    .filter((item) => item !== "")
+    .flatMap((item) => {
+      const cidr = parseCidr(item);
+      if (cidr.ok) return [cidr.value];
+      env.reject(name, text, cidr.error);
+      return [];
+    });
 }

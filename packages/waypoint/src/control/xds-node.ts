@@ -15,7 +15,7 @@ export function waypointNode(node: NodeConfig): XdsIdentity {
   const labels = {
     ...(gatewayName === "" ? {} : { [GATEWAY_LABEL]: gatewayName }),
     [MANAGED_LABEL]: "istio.io-mesh-controller",
-    ...(node.metaJson["LABELS"] as Record<string, unknown> | undefined),
+    ...labelsOf(node.metaJson["LABELS"]),
   };
   return {
     id: `waypoint~${instanceIp}~${podName}.${podNamespace}~${podNamespace}.svc.${node.clusterDomain}`,
@@ -34,3 +34,6 @@ export function waypointNode(node: NodeConfig): XdsIdentity {
     },
   };
 }
+
+const labelsOf = (value: unknown): Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : {};
