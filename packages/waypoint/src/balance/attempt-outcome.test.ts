@@ -1,6 +1,6 @@
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import { describe, expect, it } from "@jest/globals";
-import { httpStatusOfGrpc, isFailure, resultOfAnswer, resultOfError } from "./attempt-outcome.ts";
+import { isFailure, resultOfAnswer, resultOfError } from "./attempt-outcome.ts";
 
 describe("resultOfAnswer", () => {
   it.each([
@@ -33,13 +33,6 @@ describe("isFailure", () => {
     expect(isFailure({ kind: "local-failure" })).toBe(true);
     expect(isFailure({ kind: "success", status: 404 })).toBe(false);
     expect(isFailure({ kind: "cancelled" })).toBe(false);
-  });
-});
-
-describe("httpStatusOfGrpc", () => {
-  it("knows all seventeen", () => {
-    const all = Array.from({ length: 17 }, (_, code) => httpStatusOfGrpc(code));
-    expect(all).toEqual([200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401]);
   });
 });
 

@@ -1,5 +1,6 @@
 /** How an attempt at an endpoint ended, told to the balancer once its answer's head is there, or will not come. */
 import { ErrorCode, type MeshError } from "@ambit/shared/errors";
+import { httpStatusOfGrpc } from "../respond/grpc-status.ts";
 import type { AttemptResult } from "./outlier-detection.ts";
 
 export interface AttemptOutcome {
@@ -10,14 +11,6 @@ export interface AttemptOutcome {
   readonly firstByteMs?: number;
   /** What the endpoint asked for with Retry-After or the like: it is shunned for as long. */
   readonly retryAfterMs?: number;
-}
-
-/** Spec: gRPC's statuses as HTTP statuses, by index. Parity: Envoy. */
-const HTTP_STATUS_OF_GRPC = [200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401];
-
-/** HTTP status that says the same as a gRPC status; one that does not exist counts as 500. */
-export function httpStatusOfGrpc(grpcStatus: number): number {
-  return HTTP_STATUS_OF_GRPC[grpcStatus] ?? 500;
 }
 
 /** The kind of an answer; `grpcStatus` when its head carries one. */

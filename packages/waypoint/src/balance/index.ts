@@ -1,4 +1,4 @@
-export { type AttemptOutcome, httpStatusOfGrpc, isFailure, resultOfAnswer, resultOfError } from "./attempt-outcome.ts";
+export { type AttemptOutcome, resultOfAnswer, resultOfError } from "./attempt-outcome.ts";
 export { type BreakerResource, type BreakerState, CircuitBreaker } from "./circuit-breaker.ts";
 export {
   type ClusterBalancers,

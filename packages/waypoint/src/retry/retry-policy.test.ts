@@ -3,7 +3,7 @@ import type { HeaderList } from "@ambit/shared/http2";
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import type { RetryCondition, RetryPolicy } from "./model.ts";
-import { decideRetry, isGrpcRequest, isIdempotent, LONGEST_WAIT_MS, type RetryQuestion } from "./retry-policy.ts";
+import { decideRetry, isIdempotent, LONGEST_WAIT_MS, type RetryQuestion } from "./retry-policy.ts";
 import type { AttemptEnd } from "./retry-trigger.ts";
 
 const NOW = Date.UTC(2026, 10, 28);
@@ -245,16 +245,6 @@ describe("methods", () => {
     expect(["POST", "PATCH", "CONNECT", "get", "PURGE", ""].some((method) => isIdempotent(method, []))).toBe(false);
     expect(isIdempotent("POST", [["idempotency-key", "1f6b"]])).toBe(true);
     expect(isIdempotent("POST", [["idempotency-key", ""]])).toBe(false);
-  });
-
-  it.each([
-    ["application/grpc", true],
-    ["application/grpc+proto", true],
-    ["application/grpc; charset=utf-8", true],
-    ["application/grpc-web", false],
-    ["application/json", false],
-  ])("content type %s is gRPC: %s", (type, expected) => {
-    expect(isGrpcRequest([["content-type", type]])).toBe(expected);
   });
 });
 

@@ -6,6 +6,7 @@
  */
 import type { HeaderList } from "@ambit/shared/http2";
 import type { Random } from "@ambit/shared/time";
+import { isGrpcMessage } from "../respond/grpc-status.ts";
 import { retryDelayMs, serverDelayMs } from "./backoff.ts";
 import type { RetryPolicy } from "./model.ts";
 import { type AttemptEnd, findTrigger, type RetryTrigger } from "./retry-trigger.ts";
@@ -64,7 +65,7 @@ export function decideRetry(
 ): RetryDecision {
   const { policy, end, attempt } = question;
   if (question.responseStarted) return stop("response-started");
-  const trigger = findTrigger(policy, end, isGrpcRequest(question.headers));
+  const trigger = findTrigger(policy, end, isGrpcMessage(question.headers));
   if (trigger === undefined) return stop("not-retriable");
   const obstacle = findObstacle(question, trigger);
   if (obstacle !== undefined) return stop(obstacle);
@@ -111,12 +112,6 @@ const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRAC
 /** Spec: RFC 9110 section 9.2.2; or the client says so with Idempotency-Key. Methods are case-sensitive. */
 export function isIdempotent(method: string, headers: HeaderList): boolean {
   return IDEMPOTENT.has(method) || headers.some(([name, value]) => name === "idempotency-key" && value !== "");
-}
-
-/** Spec: gRPC over HTTP/2: `application/grpc`, alone or with a `+` or `;` behind it. */
-export function isGrpcRequest(headers: HeaderList): boolean {
-  const type = headers.find(([name]) => name === "content-type")?.[1];
-  return type !== undefined && /^application\/grpc(?:$|[+; ])/i.test(type);
 }
 
 function stop(reason: StopReason): RetryDecision {

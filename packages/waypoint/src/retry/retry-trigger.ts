@@ -8,6 +8,7 @@
  */
 import type { MeshError } from "@ambit/shared/errors";
 import type { HeaderList } from "@ambit/shared/http2";
+import { readGrpcStatus } from "../respond/grpc-status.ts";
 import { type FailureKind, failureKindOf } from "./attempt-failure.ts";
 import type { RetryCondition, RetryPolicy } from "./model.ts";
 
@@ -49,12 +50,12 @@ const FAILURE_CONDITIONS: Readonly<Record<Exclude<FailureKind, "final">, readonl
 const TIMEOUT_CONDITIONS: readonly RetryCondition[] = ["reset", "5xx", "gateway-error"];
 const UNSEEN: ReadonlySet<FailureKind> = new Set(["connect", "refused", "reset-before-request"]);
 
-const GRPC_CONDITIONS: ReadonlyMap<string, RetryCondition> = new Map([
-  ["1", "cancelled"],
-  ["4", "deadline-exceeded"],
-  ["8", "resource-exhausted"],
-  ["13", "internal"],
-  ["14", "unavailable"],
+const GRPC_CONDITIONS: ReadonlyMap<number, RetryCondition> = new Map<number, RetryCondition>([
+  [1, "cancelled"],
+  [4, "deadline-exceeded"],
+  [8, "resource-exhausted"],
+  [13, "internal"],
+  [14, "unavailable"],
 ]);
 
 const GATEWAY_TIMEOUT = 504;
@@ -129,6 +130,6 @@ function conditionOfGrpc({
   readonly headers: HeaderList;
   readonly trailers?: HeaderList;
 }): RetryCondition | undefined {
-  const status = [...headers, ...trailers].find(([name]) => name === "grpc-status")?.[1];
-  return status === undefined ? undefined : GRPC_CONDITIONS.get(status.trim());
+  const status = readGrpcStatus(headers) ?? readGrpcStatus(trailers);
+  return status === undefined ? undefined : GRPC_CONDITIONS.get(status);
 }
