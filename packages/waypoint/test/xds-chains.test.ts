@@ -182,6 +182,7 @@ describe("guards of an HTTP chain", () => {
   it.each([
     ["original_ip_detection_extensions", { originalIpDetectionExtensions: [{ name: "x" }] }],
     ["early_header_mutation_extensions", { earlyHeaderMutationExtensions: [{ name: "x" }] }],
+    ["upgrade_configs", { upgradeConfigs: [{ upgradeType: "websocket", filters: [{ name: "x" }] }] }],
     ["path_normalization_options", { pathNormalizationOptions: {} }],
   ])("refuse everything with %s", (field, manager) => {
     expect(withSettings(manager).chain?.unservable).toMatch(field);
@@ -450,7 +451,7 @@ describe("TCP chains", () => {
 
   it("refuse everything with a filter that is not known", () => {
     const { chain, reason } = compile(tcpChain(TCP, toTcp, [{ name: "sni", config: struct("some.Filter") }]));
-    expect(reason).toMatch(/filters\.\[0\] "sni": expected a filter that is supported, got some\.Filter/);
+    expect(reason).toMatch(/filters\[0\] "sni": expected a filter that is supported, got some\.Filter/);
     expect(chain).toMatchObject({ kind: "tcp", unservable: reason });
   });
 

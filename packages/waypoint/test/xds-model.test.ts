@@ -1,5 +1,19 @@
 /** How resources become models: what changes, what stays, what is refused. */
 import { RBACSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/rbac/v3/rbac";
+import {
+  ApplicationProtocolInputSchema,
+  DestinationIPInputSchema,
+  DestinationPortInputSchema,
+  FilterStateInputSchema,
+  SourceIPInputSchema,
+} from "@ambit/envoy-api/envoy/extensions/matching/common_inputs/network/v3/network_inputs";
+import {
+  type Matcher_MatcherTreeSchema,
+  type Matcher_OnMatchSchema,
+  MatcherSchema,
+} from "@ambit/envoy-api/xds/type/matcher/v3/matcher";
+import { create, type DescMessage, type MessageInitShape } from "@bufbuild/protobuf";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { describe, expect, it } from "@jest/globals";
 import type { RouteModel } from "../src/model/route-model.ts";
 import {
@@ -46,6 +60,35 @@ const cartAt = address("10.0.0.1", 80);
 const badRoute = toCluster(CART, {
   match: { pathSpecifier: { case: "safeRegex", value: { regex: "(" } } },
 });
+type MatcherInit = MessageInitShape<typeof MatcherSchema>;
+type TreeInit = MessageInitShape<typeof Matcher_MatcherTreeSchema>;
+const tree = (value: object): MatcherInit => ({ matcherType: { case: "matcherTree", value: value as TreeInit } });
+const map = (value: Record<string, MessageInitShape<typeof Matcher_OnMatchSchema>>): TreeInit => ({
+  treeType: { case: "exactMatchMap", value: { map: value } },
+});
+const by = <Desc extends DescMessage>(schema: Desc, init?: MessageInitShape<Desc>) => ({
+  name: "input",
+  typedConfig: pack(schema, init ?? ({} as MessageInitShape<Desc>)),
+});
+
+/** A listener whose tree says `on_no_match` (3) `matcher` (1) so many times. */
+function deepListener(depth: number): Uint8Array {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for (let level = 0; level < depth * 2; level++) {
+    const head = new BinaryWriter()
+      .tag(level % 2 === 0 ? 1 : 3, WireType.LengthDelimited)
+      .uint32(length)
+      .finish();
+    parts.push(head);
+    length += head.length;
+  }
+  return Buffer.concat([
+    new BinaryWriter().tag(32, WireType.LengthDelimited).uint32(length).finish(),
+    ...parts.toReversed(),
+  ]);
+}
+
 const listeners = (compiler: ModelCompiler, ...resources: XdsResource[]) =>
   compiler.apply(LISTENER_TYPE_URL, resources, []);
 const main = (compiler: ModelCompiler, ...chains: ChainInit[]) =>
@@ -114,8 +157,8 @@ describe("the model", () => {
 describe("what a destination leads to", () => {
   it("offers both chains where the protocol is not declared", () => {
     const compiler = createModelCompiler();
-    const tree = byAddress({ addresses: ["10.0.0.1"], leadsTo: byPort({ "80": byProtocol(CART, CART_TCP) }) });
-    listeners(compiler, mainListener(tree, toCart, tcp));
+    const addresses = byAddress({ addresses: ["10.0.0.1"], leadsTo: byPort({ "80": byProtocol(CART, CART_TCP) }) });
+    listeners(compiler, mainListener(addresses, toCart, tcp));
     expect(compiler.model.findChains(cartAt)).toEqual({
       http: compiler.model.chains.get(CART),
       tcp: compiler.model.chains.get(CART_TCP),
@@ -124,12 +167,12 @@ describe("what a destination leads to", () => {
 
   it("leads every port of an attached workload to the direct chains", () => {
     const compiler = createModelCompiler();
-    const tree = byAddress({
+    const addresses = byAddress({
       addresses: ["10.1.0.0/16", "fd00::/64"],
       leadsTo: byProtocol("direct-http", "direct-tcp"),
     });
     const direct = tcpChain("direct-tcp", { clusterSpecifier: { case: "cluster", value: "encap" } });
-    listeners(compiler, mainListener(tree, httpChain("direct-http", [toCluster("encap")]), direct));
+    listeners(compiler, mainListener(addresses, httpChain("direct-http", [toCluster("encap")]), direct));
     const found = compiler.model.findChains(address("10.1.2.3", 4321));
     expect(found).toMatchObject({ http: { name: "direct-http", service: undefined }, tcp: { name: "direct-tcp" } });
     expect(compiler.model.findChains(address("fd00::5", 1))).toEqual(found);
@@ -138,11 +181,11 @@ describe("what a destination leads to", () => {
 
   it("asks for the authority before the address, in any case", () => {
     const compiler = createModelCompiler();
-    const tree = byAuthority(
+    const addresses = byAuthority(
       { "Cart.shop.svc.cluster.local:80": toChain(CART), "10.0.0.1:80": toChain(CART_TCP) },
       cartTree,
     );
-    listeners(compiler, mainListener(tree, toCart, tcp));
+    listeners(compiler, mainListener(addresses, toCart, tcp));
     expect(compiler.model.findChains(hostname("cart.shop.svc.cluster.local", 80))?.http?.name).toBe(CART);
     expect(compiler.model.findChains(hostname("cart.shop.svc.cluster.local", 81))).toBeUndefined();
     expect(compiler.model.findChains(cartAt)?.tcp?.name).toBe(CART_TCP);
@@ -176,10 +219,90 @@ describe("what a destination leads to", () => {
     expect(compiler.model).toBe(before);
   });
 
+  it.each<[string, MatcherInit, RegExp]>([
+    ["no input", tree({}), /expected an input/],
+    [
+      "an input nobody knows",
+      tree({ input: by(SourceIPInputSchema) }),
+      /input: expected one that is supported, got .*SourceIPInput/,
+    ],
+    [
+      "another key of the filter state",
+      tree({ input: by(FilterStateInputSchema, { key: "io.istio.source" }) }),
+      /expected the authority/,
+    ],
+    [
+      "a prefix map",
+      tree({ input: by(DestinationPortInputSchema), treeType: { case: "prefixMatchMap", value: {} } }),
+      /expected an exact_match_map/,
+    ],
+    ["no map", tree({ input: by(DestinationPortInputSchema) }), /expected an exact_match_map, got none/],
+    ["a map of addresses", tree({ input: by(DestinationIPInputSchema), ...map({}) }), /expected a custom_match/],
+    [
+      "no IP matcher",
+      tree({ input: by(DestinationIPInputSchema), treeType: { case: "customMatch", value: {} } }),
+      /expected an IP matcher/,
+    ],
+    [
+      "a protocol that is not HTTP",
+      tree({ input: by(ApplicationProtocolInputSchema), ...map({ "'h3'": toChain(CART) }) }),
+      /a version of HTTP/,
+    ],
+    [
+      "a tree below a protocol",
+      tree({ input: by(ApplicationProtocolInputSchema), ...map({ "'h2c'": byPort({}) }) }),
+      /expected an action/,
+    ],
+    [
+      "two chains for HTTP",
+      tree({
+        input: by(ApplicationProtocolInputSchema),
+        ...map({ "'h2c'": toChain(CART), "'http/1.1'": toChain(CART_TCP) }),
+      }),
+      /one chain for HTTP/,
+    ],
+    [
+      "neither action nor matcher",
+      tree({ input: by(DestinationPortInputSchema), ...map({ "80": {} }) }),
+      /exact_match_map\["80"\]: expected a matcher or an action/,
+    ],
+    [
+      "an action of nothing",
+      tree({ input: by(DestinationPortInputSchema), ...map({ "80": { onMatch: { case: "action", value: {} } } }) }),
+      /action: expected the name/,
+    ],
+    ["a list of predicates", { matcherType: { case: "matcherList", value: {} } }, /expected a matcher_tree/],
+  ])("case 45: refuses a tree with %s", (_, matcher, reason) => {
+    const { rejected } = listeners(createModelCompiler(), mainListener(create(MatcherSchema, matcher), toCart, tcp));
+    expect(rejected[0]?.reason).toMatch(reason);
+  });
+
+  it("takes a tree that only says what to do without a match, and one of nothing", () => {
+    const compiler = createModelCompiler();
+    listeners(compiler, mainListener(create(MatcherSchema, { onNoMatch: toChain(CART) }), toCart));
+    expect(compiler.model.findChains(hostname("any", 1))?.http?.name).toBe(CART);
+    listeners(compiler, mainListener(create(MatcherSchema, {}), toCart));
+    expect(compiler.model.findChains(cartAt)).toBeUndefined();
+    listeners(
+      compiler,
+      mainListener(create(MatcherSchema, tree({ input: by(ApplicationProtocolInputSchema), ...map({}) })), toCart),
+    );
+    expect(compiler.model.findChains(cartAt)).toBeUndefined();
+  });
+
+  it("case 53: refuses a tree too deep to be read, and goes on", () => {
+    const compiler = createModelCompiler();
+    main(compiler, toCart);
+    const before = compiler.model;
+    const result = listeners(compiler, { name: "main_internal", bytes: deepListener(100_000) });
+    expect(result.rejected).toHaveLength(1);
+    expect(compiler.model).toBe(before);
+  });
+
   it("refuses a tree that is deeper than any that makes sense", () => {
-    let tree = cartTree;
-    for (let level = 0; level < 10; level++) tree = byAuthority({}, tree);
-    const { rejected } = listeners(createModelCompiler(), mainListener(tree, toCart));
+    let deep = cartTree;
+    for (let level = 0; level < 10; level++) deep = byAuthority({}, deep);
+    const { rejected } = listeners(createModelCompiler(), mainListener(deep, toCart));
     expect(rejected[0]?.reason).toMatch(/at most 8 levels/);
   });
 });
@@ -253,9 +376,7 @@ describe("what guards and is not known", () => {
     const compiler = createModelCompiler();
     main(compiler, toCart);
     const result = main(compiler, httpChain(CART, [toCluster(CART)], filters), tcp);
-    const reason = expect.stringMatching(
-      /http_filters\.\[0\] "guard": expected a filter that is supported, got .*Wasm/,
-    );
+    const reason = expect.stringMatching(/http_filters\[0\] "guard": expected a filter that is supported, got .*Wasm/);
     expect(result.rejected).toEqual([{ name: "main_internal", reason }]);
     expect(compiler.model.findChains(cartAt)?.http).toMatchObject({ unservable: reason });
     expect(compiler.model.chains.get(CART_TCP)).not.toHaveProperty("unservable");

@@ -5,6 +5,7 @@ import { CorsPolicySchema } from "@ambit/envoy-api/envoy/extensions/filters/http
 import { HTTPFaultSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/fault/v3/fault";
 import { RBACPerRouteSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/rbac/v3/rbac";
 import { createRegistry, fromJson, type JsonObject, type JsonValue, toBinary } from "@bufbuild/protobuf";
+import { WireType } from "@bufbuild/protobuf/wire";
 import { describe, expect, it } from "@jest/globals";
 import type { ForwardAction, Route, RouteTable } from "../src/route/model.ts";
 import { createModelCompiler, LISTENER_TYPE_URL, ROUTE_TYPE_URL } from "../src/xds/index.ts";
@@ -118,6 +119,18 @@ describe("matches", () => {
   ])("header %j and %j: %s", (header, value, expected) => {
     const [matcher] = compileRoute({ match: { prefix: "/", headers: [header] } }).match.headers;
     expect(matcher?.matches([["x", value]])).toBe(expected);
+  });
+
+  it("refuses fields it does not know: they would narrow what matches", () => {
+    const message = fromJson(RouteConfigurationSchema, {
+      name: "r",
+      ...host({ match: { prefix: "/" }, route: { cluster: "c" } }),
+    });
+    const match = message.virtualHosts[0]?.routes[0]?.match;
+    if (match) match.$unknown = [{ no: 99, wireType: WireType.Varint, data: Uint8Array.of(1) }];
+    const bytes = toBinary(RouteConfigurationSchema, message);
+    const { rejected } = createModelCompiler().apply(ROUTE_TYPE_URL, [{ name: "r", bytes }], []);
+    expect(rejected[0]?.reason).toMatch(/match: expected fields that are known, got number 99/);
   });
 
   it("knows gRPC by its content type", () => {

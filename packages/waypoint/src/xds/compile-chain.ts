@@ -15,6 +15,7 @@ export type ChainDraft = HttpChainDraft | TcpChainDraft;
 
 export interface CompiledChain {
   readonly name: string;
+  readonly isHttp: boolean;
   /** Undefined when it cannot be compiled and nothing in it is known to guard: an earlier version may go on. */
   readonly draft: ChainDraft | undefined;
   /** What to say in the NACK. */
@@ -34,11 +35,11 @@ export function compileChain(bytes: Uint8Array, context: CompileContext): Compil
     if (transportSocket)
       throw new InvalidField("expected none: what comes out of a tunnel is plain", "transport_socket");
     const draft = isHttp ? httpChain(name, filters, last, context) : tcpChain(name, filters, last, context);
-    return { name, draft, problem: undefined };
+    return { name, isHttp, draft, problem: undefined };
   } catch (error) {
     const reason = `filter chain "${name}": ${(error instanceof Error ? error.message : String(error)).slice(0, 800)}`;
     const draft = error instanceof Unenforceable ? unservableChain(name, isHttp, reason) : undefined;
-    return { name, draft, problem: reason };
+    return { name, isHttp, draft, problem: reason };
   }
 }
 

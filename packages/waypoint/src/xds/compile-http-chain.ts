@@ -61,6 +61,9 @@ function refuseUnsupported(manager: HttpConnectionManager): void {
   if (manager.earlyHeaderMutationExtensions.length > 0) {
     throw new Unenforceable("expected none", "early_header_mutation_extensions");
   }
+  if (manager.upgradeConfigs.some(({ filters }) => filters.length > 0)) {
+    throw new Unenforceable("expected the chain's own filters for upgrades, too", "upgrade_configs");
+  }
   if (manager.pathNormalizationOptions) {
     throw new Unenforceable("expected normalize_path and merge_slashes", "path_normalization_options");
   }

@@ -68,8 +68,8 @@ export function compileMain(
   return { chains, lookup, compiled, problems };
 }
 
-const unservable = ({ name, problem = "" }: CompiledChain): ChainDraft =>
-  unservableChain(name, !/^inbound-vip\|\d+\|tcp|^direct-tcp$/.test(name), problem);
+const unservable = ({ name, isHttp, problem = "" }: CompiledChain): ChainDraft =>
+  unservableChain(name, isHttp, problem);
 
 const TERMINATING_FILTERS: ReadonlySet<string> = new Set([
   RouterSchema.typeName,

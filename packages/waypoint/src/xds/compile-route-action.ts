@@ -60,6 +60,7 @@ const DEFAULT_TIMEOUT_MS = 15_000;
 function compileForward(message: ForwardMessage, defaults: RouteDefaults, context: CompileContext): ForwardAction {
   refuseUnsupported(message);
   if (message.rateLimits.length > 0) context.note("rate_limits of a route have no effect");
+  if (message.upgradeConfigs.length > 0) context.note("upgrade_configs of a route have no effect, the chain's have");
   if (message.hedgePolicy) context.note("hedge_policy of a route has no effect");
   const retry = message.retryPolicy ?? defaults.retry;
   const mirrors = message.requestMirrorPolicies.length > 0 ? message.requestMirrorPolicies : defaults.mirrors;

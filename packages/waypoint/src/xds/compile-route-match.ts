@@ -5,11 +5,12 @@ import type { ValueMatcher } from "@ambit/envoy-api/envoy/type/matcher/v3/value"
 import { type HeaderMatcher, headerMatcher, type StringMatcher, stringMatcher } from "../route/matcher.ts";
 import type { PathMatch, RouteMatch } from "../route/model.ts";
 import { compileHeaderMatcher, compileQueryMatcher, compileStringMatcher } from "./compile-string-matcher.ts";
-import { at, each, InvalidField, must } from "./invalid-field.ts";
+import { at, each, InvalidField, must, refuseUnknown } from "./invalid-field.ts";
 import { perMillion } from "./values.ts";
 
 export function compileRouteMatch(message: MatchMessage | undefined): RouteMatch {
   if (message === undefined) throw new InvalidField("expected a match");
+  refuseUnknown(message);
   if (message.tlsContext)
     throw new InvalidField("tls_context: expected none, the tunnel has already proved the caller");
   const headers = each("headers", message.headers, compileHeaderMatcher);

@@ -12,7 +12,7 @@ import {
   stringMatcher,
 } from "../route/matcher.ts";
 import { wireText } from "../route/wire-text.ts";
-import { at, InvalidField, must } from "./invalid-field.ts";
+import { at, InvalidField, must, refuseUnknown } from "./invalid-field.ts";
 
 /** For text that is compared as it is; see `compileWireMatcher` for header values. */
 export const compileStringMatcher = (message: StringMessage): StringMatcher => must(stringMatcher(specOf(message)));
@@ -21,7 +21,9 @@ export const compileStringMatcher = (message: StringMessage): StringMatcher => m
 export const compileWireMatcher = (message: StringMessage): StringMatcher =>
   must(stringMatcher(onWire(specOf(message))));
 
-function specOf({ matchPattern, ignoreCase }: StringMessage): StringSpec {
+function specOf(message: StringMessage): StringSpec {
+  refuseUnknown(message);
+  const { matchPattern, ignoreCase } = message;
   switch (matchPattern.case) {
     case "exact":
     case "prefix":
@@ -42,6 +44,7 @@ const onWire = (spec: StringSpec): StringSpec =>
 
 /** Routes read repeated fields joined, as Envoy does. */
 export function compileHeaderMatcher(message: HeaderMessage): HeaderMatcher {
+  refuseUnknown(message);
   if (message.name === "") throw new InvalidField("expected a name");
   return headerMatcher({
     name: message.name,
@@ -93,6 +96,7 @@ export function compileQueryMatcher(message: QueryParameterMatcher): {
   readonly name: string;
   readonly value: StringMatcher | undefined;
 } {
+  refuseUnknown(message);
   const { name, queryParameterMatchSpecifier: match } = message;
   if (name === "") throw new InvalidField("expected a name");
   return { name, value: match.case === "stringMatch" ? compileWireMatcher(match.value) : undefined };

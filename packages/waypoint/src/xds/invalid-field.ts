@@ -28,7 +28,8 @@ export class Unenforceable extends InvalidField {
   }
 }
 
-const joinFields = (outer: string, inner: string): string => (inner === "" ? outer : `${outer}.${inner}`);
+const joinFields = (outer: string, inner: string): string =>
+  inner === "" || inner.startsWith("[") ? outer + inner : `${outer}.${inner}`;
 
 /** Runs a part of a compiler; what it finds wrong is reported as being in `field`. */
 export function at<T>(field: string, compile: () => T): T {
@@ -42,6 +43,19 @@ export function at<T>(field: string, compile: () => T): T {
 /** Compiles each element; what is wrong with one is reported with its index. */
 export function each<From, To>(field: string, items: readonly From[], compile: (item: From) => To): To[] {
   return items.map((item, index) => at(`${field}[${index}]`, () => compile(item)));
+}
+
+/**
+ * Refuses fields that are younger than the messages we generate from. For messages in which every field narrows what is
+ * meant: leaving one out would match more than was written.
+ */
+export function refuseUnknown({
+  $unknown,
+}: {
+  readonly $unknown?: readonly { readonly no: number }[] | undefined;
+}): void {
+  const [first] = $unknown ?? [];
+  if (first) throw new InvalidField(`expected fields that are known, got number ${first.no}`);
 }
 
 /** The value, or a throw of what the parser says. */
