@@ -33,9 +33,9 @@ async function run(what: Command, settings: WaypointConfig | undefined): Promise
 
 async function proxy(settings: WaypointConfig): Promise<void> {
   // Loaded here, so that help and mistakes do not wait for all of the proxy.
-  const [{ startWaypoint }, { createRefusingTraffic }, { linuxPlatform }] = await Promise.all([
+  const [{ startWaypoint }, { createTraffic }, { linuxPlatform }] = await Promise.all([
     import("./app.ts"),
-    import("./control/refusing-traffic.ts"),
+    import("./create-traffic.ts"),
     import("@ambit/shared/platform"),
   ]);
   const logs = createLogSystem(settings.logging);
@@ -52,7 +52,7 @@ async function proxy(settings: WaypointConfig): Promise<void> {
       clock: systemClock,
       random: systemRandom,
       logs,
-      createTraffic: createRefusingTraffic,
+      createTraffic,
       requestShutdown: (cause) => shutdown.request(cause),
     });
     compactWhenIdle({ clock: systemClock, compact: () => compactMemory(linuxPlatform) });

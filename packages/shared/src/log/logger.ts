@@ -30,6 +30,8 @@ export interface LogOptions {
 /** The process's logs: loggers by scope, all writing to one bounded output, with levels that change at run time. */
 export interface LogSystem {
   scope(name: string): Logger;
+  /** Where all lines go; for lines with a format of their own, so that none cuts into another. */
+  readonly output: { write(line: string): void };
   levels(): LevelFilter;
   /** The levels at the start, for going back to them. */
   initialLevels(): LevelFilter;
@@ -47,6 +49,7 @@ export function createLogSystem(options: LogOptions): LogSystem {
   const clock = options.clock ?? systemClock;
   const write = options.format === "json" ? jsonWriter(output, clock) : plainWriter(output, clock);
   return {
+    output,
     scope: (name) => scopedLogger(name, () => levels, write),
     levels: () => levels,
     setLevels: (next) => {
