@@ -23,6 +23,7 @@ import { compileRoutes } from "./compile-routes.ts";
 import type { CompileContext, SecurityCompilers } from "./context.ts";
 import { digestOf } from "./digest.ts";
 import { attempt, InvalidField, Unenforceable } from "./invalid-field.ts";
+import { ResourceStore } from "./resource-store.ts";
 import { securityCompilers } from "./security-compilers.ts";
 import { CLUSTER_TYPE_URL, ENDPOINT_TYPE_URL, LISTENER_TYPE_URL, ROUTE_TYPE_URL } from "./type-urls.ts";
 
@@ -61,9 +62,9 @@ const MAX_NOTES = 1000;
 class Compiler implements ModelCompiler {
   readonly #context: CompileContext;
   readonly #assembler = new ModelAssembler();
-  readonly #clusters = new Store<ClusterDraft>();
-  readonly #endpoints = new Store<CompiledEndpoints>();
-  readonly #tables = new Store<CompiledTable>();
+  readonly #clusters = new ResourceStore<ClusterDraft>();
+  readonly #endpoints = new ResourceStore<CompiledEndpoints>();
+  readonly #tables = new ResourceStore<CompiledTable>();
   #main: { readonly digest: string; readonly listener: MainListener } | undefined;
   #terminationProblem: string | undefined;
   readonly #told = new Set<string>();
@@ -239,26 +240,6 @@ class Compiler implements ModelCompiler {
   }
 }
 
-/** Compiled resources of one type. */
-class Store<Value> {
-  readonly values = new Map<string, Value>();
-  readonly #digests = new Map<string, string>();
-
-  /** Throws what `compile` throws, and keeps what was there then. @returns whether there is another value now */
-  set(name: string, bytes: Uint8Array, compile: () => Value): boolean {
-    const digest = digestOf(bytes);
-    if (this.#digests.get(name) === digest) return false;
-    this.values.set(name, compile());
-    this.#digests.set(name, digest);
-    return true;
-  }
-
-  delete(name: string): boolean {
-    this.#digests.delete(name);
-    return this.values.delete(name);
-  }
-}
-
 function sameName(resource: string, message: string): void {
   if (resource !== message) {
     throw new InvalidField(
@@ -271,7 +252,7 @@ function sameName(resource: string, message: string): void {
 const sortedNames = (names: readonly (string | undefined)[]): readonly string[] =>
   [...new Set(names.filter((name) => name !== undefined))].toSorted();
 
-function dropUnwanted(store: Store<unknown>, before: readonly string[], now: readonly string[]): void {
+function dropUnwanted(store: ResourceStore<unknown>, before: readonly string[], now: readonly string[]): void {
   const wanted = new Set(now);
   for (const name of before) if (!wanted.has(name)) store.delete(name);
 }
