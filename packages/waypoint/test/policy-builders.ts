@@ -1,9 +1,9 @@
 /** RBAC filters as istiod writes them, and the requests they judge. */
 import { RBACSchema as HttpRbacSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/rbac/v3/rbac";
+import { UriTemplateMatchConfigSchema } from "@ambit/envoy-api/envoy/extensions/path/match/uri_template/v3/uri_template_match";
 import type { HeaderList } from "@ambit/shared/http2";
 import { ipOf } from "@ambit/shared/net";
-import type { JsonValue } from "@bufbuild/protobuf";
-import { fromJson } from "@bufbuild/protobuf";
+import { createRegistry, fromJson, type JsonValue } from "@bufbuild/protobuf";
 import { httpRulesFromProto } from "../src/policy/from-proto.ts";
 import type { HttpAttributes, HttpAuthorization, PolicyAttributes, RuleSet } from "../src/policy/model.ts";
 
@@ -24,6 +24,16 @@ export const claim = (names: readonly string[], value: JsonValue): JsonValue => 
 });
 export const notRule = (rule: JsonValue): JsonValue => ({ notRule: { orRules: { rules: [rule] } } });
 export const notId = (id: JsonValue): JsonValue => ({ notId: { orIds: { ids: [id] } } });
+
+export const uriTemplate = (pathTemplate: string): JsonValue => ({
+  uriTemplate: {
+    name: "uri-template",
+    typedConfig: {
+      "@type": "type.googleapis.com/envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig",
+      pathTemplate,
+    },
+  },
+});
 
 export interface PolicySpec {
   readonly permissions?: JsonValue[];
@@ -46,7 +56,9 @@ export function rules(action: Action, specs: Readonly<Record<string, PolicySpec>
 }
 
 export function rulesOf(json: JsonValue): readonly RuleSet[] {
-  const sets = httpRulesFromProto(fromJson(HttpRbacSchema, json));
+  const sets = httpRulesFromProto(
+    fromJson(HttpRbacSchema, json, { registry: createRegistry(UriTemplateMatchConfigSchema) }),
+  );
   if (!sets.ok) throw new TypeError(sets.error);
   return sets.value;
 }

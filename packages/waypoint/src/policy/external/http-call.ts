@@ -19,10 +19,7 @@ const HEADERS_TO_REMOVE = "x-envoy-auth-headers-to-remove";
 /** A client sees these of a refusal, whatever else. */
 const ALWAYS_TO_CLIENT: ReadonlySet<string> = new Set(["www-authenticate", "location"]);
 
-/**
- * Connections of one cluster, by way of `dial`. A dialled stream need not be a socket, so what an agent does to
- * sockets that wait for the next request is left out.
- */
+/** Connections of one cluster, by way of `dial`. */
 export class ClusterAgent extends Agent {
   readonly #dial: () => Promise<Duplex>;
 
@@ -34,18 +31,22 @@ export class ClusterAgent extends Agent {
   override createConnection(_options: unknown, callback?: (error: Error | null, stream: Duplex) => void): undefined {
     this.#dial().then(
       (stream) => {
-        stream.on("error", () => {}); // waiting connections have no other listener
-        callback?.(null, stream);
+        stream.on("error", () => {}); // a connection that waits has no other listener
+        callback?.(null, likeSocket(stream));
       },
       (error: Error) => callback?.(error, undefined as never),
     );
   }
+}
 
-  override keepSocketAlive(): boolean {
-    return true;
+/** What an agent calls on a connection that waits for its next request; a stream that is no socket lacks it. */
+const SOCKET_METHODS = ["ref", "unref", "setKeepAlive", "setNoDelay", "setTimeout"];
+
+function likeSocket(stream: Duplex): Duplex {
+  for (const method of SOCKET_METHODS) {
+    if (!(method in stream)) Object.defineProperty(stream, method, { value: () => stream });
   }
-
-  override reuseSocket(): void {}
+  return stream;
 }
 
 export function clusterAgent(dial: DialCluster, cluster: string, maxSockets: number): ClusterAgent {
@@ -85,15 +86,18 @@ function attempt(
       outgoing.destroy();
     };
     signal.addEventListener("abort", onAbort, { once: true });
+    let isAnswered = false;
     outgoing.on("close", () => {
       signal.removeEventListener("abort", onAbort);
-      reject(malformed("the connection closed without an answer"));
+      // Once there is a response its reader tells of its end.
+      if (!isAnswered) reject(malformed("the connection closed without an answer"));
     });
     outgoing.on("error", (error) => reject(failureOf(outgoing, error)));
     for (const event of ["upgrade", "connect"]) {
       outgoing.on(event, (_incoming: IncomingMessage, socket: Duplex) => socket.destroy());
     }
     outgoing.on("response", (incoming) => {
+      isAnswered = true;
       readAnswer(incoming, transport).then(resolve, (error: unknown) => {
         reject(MeshError.from(error, ErrorCode.UPSTREAM_RESET, { origin: "upstream" }));
         outgoing.destroy();

@@ -41,7 +41,8 @@ export class SessionPool {
       const open = [...(this.#sessions.get(cluster) ?? [])].filter((session) => session.acceptsStreams);
       const free = open.find((session) => session.activeStreams < session.streamLimit);
       if (free !== undefined) return use(free);
-      if (dials >= MAX_SESSIONS_PER_CLUSTER || open.length >= MAX_SESSIONS_PER_CLUSTER) throw unavailable(`${cluster} has no room`);
+      if (dials >= MAX_SESSIONS_PER_CLUSTER || open.length >= MAX_SESSIONS_PER_CLUSTER)
+        throw unavailable(`${cluster} has no room`);
       await this.#open(cluster);
     }
   }
