@@ -17,7 +17,8 @@ export type RouteVerdict =
   | { readonly kind: "unmatched"; readonly virtualHost: VirtualHost | undefined };
 
 /**
- * The first route of the request's virtual host that matches, and the cluster drawn by weight.
+ * The first route of the request's virtual host that matches, and the cluster drawn by weight. Throws MeshError
+ * REQUEST_LIMIT_EXCEEDED for a path, header or parameter that is too long for a regular expression of a route.
  *
  * Spec: waypoint-xds.md section 5.1; Gateway API HTTPRouteRule (the order is the table's)
  */

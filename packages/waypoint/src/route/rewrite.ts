@@ -13,7 +13,8 @@ export interface RewrittenTarget {
 }
 
 /**
- * Applies a route's rewrites; the query is never touched.
+ * Applies a route's rewrites; the query is never touched. Throws MeshError REQUEST_LIMIT_EXCEEDED where a regular
+ * expression would cost too much or make too long a path.
  *
  * Differs: a rewritten path never holds dot segments. `/a` replaced by `/b/` would otherwise make `/b/../x` of the
  * harmless `/a../x`, past the policies that saw only the latter. Such a request is an error, for a 400.
