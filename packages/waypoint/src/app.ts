@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { type DumpObject, type HttpServices, type Route, startHttpServices } from "@ambit/shared/admin";
 import { type CertificateIssuer, type ControlPlaneAccess, createGrpcIssuer } from "@ambit/shared/ca";
+import { type CrlWatch, Revocations, watchCrl } from "@ambit/shared/crl";
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import { Readiness } from "@ambit/shared/lifecycle";
 import type { LogSystem } from "@ambit/shared/log";
@@ -9,7 +10,6 @@ import { createRegistry, type MetricsRegistry, registerProcessMetrics } from "@a
 import { type IpAddress, ipOf, isLoopback, Port, type SocketAddress } from "@ambit/shared/net";
 import type { ServiceAccess } from "@ambit/shared/proxy-config";
 import type { Clock, Random } from "@ambit/shared/time";
-import { NO_REVOCATIONS } from "@ambit/shared/tls";
 import { sessionOptions } from "@ambit/shared/tunnel";
 import { MeshStore } from "@ambit/shared/workload";
 import { jwtFromProto } from "./authenticate/index.ts";
@@ -108,6 +108,7 @@ class Waypoint implements BoundWaypoint {
   readonly #config: WaypointConfig;
   readonly #seams: WaypointSeams;
   readonly #store = new MeshStore();
+  readonly #revocations = new Revocations();
   readonly #compiler: ModelCompiler;
   readonly #gate: ReadinessGate;
   readonly #issuer: CertificateIssuer;
@@ -117,6 +118,7 @@ class Waypoint implements BoundWaypoint {
   readonly #traffic: Traffic;
   readonly #registry: MetricsRegistry;
   readonly #controlPlane: ControlPlane;
+  #crl: CrlWatch | undefined;
   #http: HttpServices | undefined;
   #hbone: SocketAddress | undefined;
   #stopping: Promise<void> | undefined;
@@ -181,6 +183,7 @@ class Waypoint implements BoundWaypoint {
       await this.#http.close();
       throw error;
     }
+    this.#crl = this.#followCrl();
     this.#certificate.start();
     this.#controlPlane.start();
   }
@@ -197,6 +200,7 @@ class Waypoint implements BoundWaypoint {
     this.#traffic.destroy();
     this.#terminator.destroy(new MeshError(ErrorCode.CONNECTION_DRAINED, "the waypoint is shutting down"));
     this.#originator.drain();
+    this.#crl?.stop();
     this.#certificate.stop();
     this.#issuer.close();
     this.#gate.stop();
@@ -231,6 +235,27 @@ class Waypoint implements BoundWaypoint {
     return this.#terminator.listen(ipOf("::"), port).catch(anyIpv4);
   }
 
+  /** Until the list was read once, nobody knows who is revoked: not ready. */
+  #followCrl(): CrlWatch | undefined {
+    const path = this.#config.controlPlane.crlPath;
+    if (path === undefined) return undefined;
+    const { clock, logs } = this.#seams;
+    const task = this.readiness.task("certificate revocation list");
+    const crl = watchCrl({
+      path,
+      clock,
+      log: logs.scope("crl"),
+      onRevocations: (revoked) => {
+        task.done();
+        this.#revocations.replace(revoked);
+        this.#terminator.revocationsChanged(this.#revocations);
+        this.#originator.revocationsChanged(this.#revocations);
+      },
+    });
+    void crl.first.then((isGood) => isGood && task.done());
+    return crl;
+  }
+
   #createCertificate(): OwnCertificate {
     const { clock, random, logs } = this.#seams;
     const { node, controlPlane, traffic } = this.#config;
@@ -263,7 +288,7 @@ class Waypoint implements BoundWaypoint {
       material: () => this.#certificate.material(),
       directory,
       http2: sessionOptions(traffic.http2, clock),
-      revocation: NO_REVOCATIONS,
+      revocation: this.#revocations,
       timeouts: traffic.timeouts,
       pool: traffic.pool,
       ownIp: node.instanceIp,
@@ -284,7 +309,7 @@ class Waypoint implements BoundWaypoint {
       maxSessions: limits.sessions,
       maxTunnels: limits.tunnels,
       allowsLoopback: isOnLoopback(this.#config),
-      revocation: NO_REVOCATIONS,
+      revocation: this.#revocations,
       material: () => this.#certificate.material(),
       onTunnel: (tunnel, offer) => this.#traffic.onTunnel(tunnel, offer),
       onRefused: (refusal) => this.#traffic.onTerminationRefused(refusal),

@@ -1,6 +1,9 @@
 /** A whole waypoint in this process, with a control plane and peers by hand. */
 import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { ipOf } from "@ambit/shared/net";
 import type { IdentityMaterial } from "@ambit/shared/tls";
@@ -20,7 +23,16 @@ import {
   TestControlPlane,
   type TestWaypoint,
 } from "./process-fixtures.ts";
-import { Cleanup, dialPeer, identityUri, readAll, TestAuthority, tcpServer, WAYPOINT } from "./transport-fixtures.ts";
+import {
+  Cleanup,
+  dialPeer,
+  identityUri,
+  readAll,
+  revocationListOf,
+  TestAuthority,
+  tcpServer,
+  WAYPOINT,
+} from "./transport-fixtures.ts";
 
 const { CLUSTER, ENDPOINT, LISTENER } = EnvoyTypeUrl;
 const CART = "inbound-vip|80|http|cart.shop.svc.cluster.local";
@@ -107,15 +119,6 @@ describe("a waypoint and its control plane", () => {
     await controlPlane.answerTo(controlPlane.send(ENDPOINT, [endpointsResource(CART)]));
     expect(await waypoint.readiness()).toBe("not ready, pending: certificate\n");
     controlPlane.issues = WAYPOINT;
-    await isReady(waypoint);
-  });
-
-  it("does not wait for ever for endpoints that nobody announces", async () => {
-    const waypoint = await start();
-    await eventually("the first requests", () => controlPlane.requests.length >= 3);
-    controlPlane.send(CLUSTER, [clusterResource(CART)]);
-    controlPlane.send(LISTENER);
-    controlPlane.send(ADDRESS_TYPE_URL);
     await isReady(waypoint);
   });
 
@@ -253,6 +256,26 @@ describe("the end of a waypoint", () => {
     expect(drains).toEqual(["drain"]);
     await waypoint.get("admin", "/quitquitquit", { method: "POST" });
     await eventually("the request", () => waypoint.shutdowns.length === 1);
+  });
+});
+
+describe("case 11: a waypoint with a list of revoked certificates", () => {
+  const TASK = "certificate revocation list";
+
+  it("is not ready before the list was read, and then cuts and refuses whom it names", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "ambit-crl-"));
+    cleanup.add(() => void rm(folder, { recursive: true }));
+    const path = join(folder, "crl.pem");
+    await writeFile(path, "garbage");
+    const waypoint = await start({ env: { CRL_PATH: path } });
+    await controlPlane.configure();
+    await eventually("all but the list", async () => (await waypoint.readiness()) === `not ready, pending: ${TASK}\n`);
+    const peer = await dialPeer(waypoint.waypoint.addresses.hbone, web, cleanup);
+    await writeFile(path, revocationListOf(web));
+    await eventually("the live session is cut", () => !peer.session.acceptsStreams);
+    await isReady(waypoint);
+    const again = await dialPeer(waypoint.waypoint.addresses.hbone, web, cleanup).catch(() => undefined);
+    await eventually("the new one too", () => again === undefined || !again.session.acceptsStreams);
   });
 });
 

@@ -1,5 +1,5 @@
 /** A mesh for the tests of tunnels: an authority, the waypoint's terminator, and peers by hand. Real sockets, real TLS. */
-import { createPublicKey } from "node:crypto";
+import { createPublicKey, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import type { Duplex } from "node:stream";
@@ -57,6 +57,20 @@ export class TestAuthority {
     const chainPem = await signCertificate(this.#signer, wishes);
     return { identity, keyPem, chainPem, rootsPem: this.rootPem, notAfter: wishes.notAfter };
   }
+}
+
+/** A DER list of revoked certificates with one entry. Nobody checks its signature, so it has none. */
+export function revocationListOf({ chainPem }: IdentityMaterial): Buffer {
+  const sequence = (...parts: readonly Buffer[]): Buffer => {
+    const content = Buffer.concat(parts);
+    return Buffer.concat([Buffer.from([0x30, 0x81, content.length]), content]);
+  };
+  const date = Buffer.from("\x17\x0d261123000000Z");
+  const algorithm = sequence(Buffer.from("06082a8648ce3d040302", "hex"));
+  const issuer = sequence(Buffer.from("310d300b060355040a130474657374", "hex"));
+  const serial = Buffer.from(`00${new X509Certificate(chainPem).serialNumber}`, "hex");
+  const entry = sequence(Buffer.from([0x02, serial.length]), serial, date);
+  return sequence(sequence(algorithm, issuer, date, sequence(entry)));
 }
 
 export const terminatorDefaults = {

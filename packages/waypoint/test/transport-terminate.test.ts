@@ -1,4 +1,5 @@
 /** The waypoint's end of a tunnel: who may open one, to what, and what its bytes do. */
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { connect } from "node:net";
 import type { Duplex } from "node:stream";
@@ -8,6 +9,7 @@ import { ipOf } from "@ambit/shared/net";
 import type { IdentityMaterial } from "@ambit/shared/tls";
 import { eventually } from "@ambit/testing/eventually";
 import { afterEach, beforeAll, describe, expect, it } from "@jest/globals";
+import fc from "fast-check";
 import { TunnelDuplex } from "../src/forward/tunnel-duplex.ts";
 import type { ConnectTerminator, TerminationRefusal, TunnelContext, TunnelOffer } from "../src/terminate/index.ts";
 import {
@@ -262,6 +264,23 @@ describe("ConnectTerminator", () => {
   });
 });
 
+interface Pieces {
+  readonly pieces: readonly number[];
+  readonly pauseMs: number;
+}
+
+const pieceOf = (size: number, index: number): string => String.fromCharCode(97 + (index % 26)).repeat(size);
+const textOf = ({ pieces }: Pieces): string => pieces.map(pieceOf).join("");
+const digest = (text: string): string => `${text.length} ${createHash("sha256").update(text).digest("hex")}`;
+
+async function send(stream: Duplex, { pieces, pauseMs }: Pieces): Promise<void> {
+  for (const [index, size] of pieces.entries()) {
+    if (size > 0 && !stream.write(pieceOf(size, index))) await once(stream, "drain");
+    if (pauseMs > 0) await delay(pauseMs);
+  }
+  stream.end();
+}
+
 describe("TunnelDuplex", () => {
   it("returns credit only for what was read", async () => {
     const { client, server } = await accepted(await setUp());
@@ -332,6 +351,26 @@ describe("TunnelDuplex", () => {
       server.destroy();
       client.destroy();
     }
+  });
+
+  it("carries any bytes in any pieces, whoever ends first", async () => {
+    const setup = await setUp();
+    const piece = fc.oneof(fc.nat(200), fc.constantFrom(16_384, 65_536, 300_000));
+    const direction = fc.record({ pieces: fc.array(piece, { maxLength: 12 }), pauseMs: fc.constantFrom(0, 0, 5) });
+    await fc.assert(
+      fc.asyncProperty(direction, direction, async (up, down) => {
+        const { client, server } = await accepted(setup);
+        const [received, answered] = await Promise.all([
+          readAll(server),
+          readAll(client),
+          send(client, up),
+          send(server, down),
+        ]);
+        expect([digest(received), digest(answered)]).toEqual([digest(textOf(up)), digest(textOf(down))]);
+        await eventually("both close", () => client.destroyed && server.destroyed);
+      }),
+      { numRuns: 15 },
+    );
   });
 
   it("finishes writes that wait when the other end goes away", async () => {

@@ -2,6 +2,7 @@
 import { startHttpServices } from "@ambit/shared/admin";
 import type { CertificateIssuer, SecretManager } from "@ambit/shared/ca";
 import { createSecretManager } from "@ambit/shared/ca";
+import { type CrlWatch, watchCrl } from "@ambit/shared/crl";
 import { Readiness } from "@ambit/shared/lifecycle";
 import type { LogSystem } from "@ambit/shared/log";
 import { createRegistry } from "@ambit/shared/metrics";
@@ -11,7 +12,6 @@ import type { Clock, Random } from "@ambit/shared/time";
 import { nameserversOf } from "./config/dns.ts";
 import { type DataPlaneConfig, redactConfig, type ZtunnelConfig } from "./config/index.ts";
 import { adminRoutes } from "./control/admin-routes.ts";
-import { type CrlWatch, watchCrl } from "./control/crl-watch.ts";
 import { createDataPlane, type DataPlane } from "./control/data-plane.ts";
 import { registerGauges } from "./control/gauges.ts";
 import { LocalCertificates } from "./control/local-certificates.ts";

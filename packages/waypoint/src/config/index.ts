@@ -27,6 +27,8 @@ export interface WaypointConfig {
   readonly controlPlane: AccessConfig & {
     /** Life asked for certificates. */
     readonly secretTtlMs: number;
+    /** PEM or DER file of revoked certificates. */
+    readonly crlPath?: string;
   };
   readonly traffic: TrafficConfig;
   readonly shutdown: ShutdownConfig;
@@ -52,10 +54,19 @@ function readAll(env: EnvReader): WaypointConfig {
   return {
     node: readNode(env),
     listen: readListen(env),
-    controlPlane: { ...readAccess(env), secretTtlMs: env.durationMs("SECRET_TTL", DEFAULT_SECRET_TTL_MS) },
+    controlPlane: readControlPlane(env),
     traffic: readTraffic(env),
     shutdown: readShutdown(env),
     logging: readLogging(env),
+  };
+}
+
+function readControlPlane(env: EnvReader): WaypointConfig["controlPlane"] {
+  const crlPath = env.optionalText("CRL_PATH");
+  return {
+    ...readAccess(env),
+    secretTtlMs: env.durationMs("SECRET_TTL", DEFAULT_SECRET_TTL_MS),
+    ...(crlPath === undefined ? {} : { crlPath }),
   };
 }
 

@@ -1,4 +1,5 @@
 /** A data worker without its thread: takes the control thread's messages, answers with `post`. */
+import { Revocations } from "@ambit/shared/crl";
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import type { SpiffeUri } from "@ambit/shared/identity";
 import type { Platform } from "@ambit/shared/platform";
@@ -19,7 +20,6 @@ import { createPodPool } from "../tunnel/index.ts";
 import { Certificates } from "./certificates.ts";
 import { MeshState } from "./mesh-state.ts";
 import { PodRuntime } from "./pod-runtime.ts";
-import { Revocations } from "./revocations.ts";
 
 export interface DataPlaneInit {
   readonly config: DataPlaneConfig;

@@ -1,9 +1,9 @@
 import { type FSWatcher, watch } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import type { Logger } from "@ambit/shared/log";
-import type { Clock } from "@ambit/shared/time";
-import { parseCrls, type RevokedSerials } from "@ambit/shared/x509";
+import type { Logger } from "../log/index.ts";
+import type { Clock } from "../time/index.ts";
+import { parseCrls, type RevokedSerials } from "../x509/index.ts";
 
 const DEBOUNCE_MS = 2_000;
 /** Read again even without a notification: some mounts send none. */

@@ -1,4 +1,4 @@
-import { NO_REVOCATIONS, type RevocationCheck, revocationOf } from "@ambit/shared/tls";
+import { NO_REVOCATIONS, type RevocationCheck, revocationOf } from "../tls/index.ts";
 
 /** The revocation check everybody holds; what it answers changes when a new list arrives. */
 export class Revocations implements RevocationCheck {
