@@ -77,7 +77,11 @@ async function byNode(bytes: Buffer): Promise<Seen[]> {
   });
   node.on("clientError", () => server.destroy());
   node.emit("connection", server);
-  client.write(bytes);
+  // Byte by byte: an error makes node forget what else was in the same piece.
+  for (let at = 0; at < bytes.length; at++) {
+    client.write(bytes.subarray(at, at + 1));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
   await settle();
   client.destroy();
   server.destroy();
@@ -90,11 +94,11 @@ async function settle(): Promise<void> {
 }
 
 const line = fc.oneof(
-  { weight: 5, arbitrary: fc.constantFrom("GET / HTTP/1.1", "POST /a?b HTTP/1.1", "PUT /%2e%2e/x HTTP/1.1") },
+  { weight: 12, arbitrary: fc.constantFrom("GET / HTTP/1.1", "POST /a?b HTTP/1.1", "PUT /%2e%2e/x HTTP/1.1") },
   fc.constantFrom("GET /a b HTTP/1.1", "GET  / HTTP/1.1", "DELETE //x HTTP/1.1", "GET /\tx HTTP/1.1", "get / HTTP/1.1"),
 );
 const field = fc.oneof(
-  { weight: 3, arbitrary: fc.constantFrom("x: 1", "X-Two:2 ", "x:", "cookie: a=b", "accept: */*, a") },
+  { weight: 12, arbitrary: fc.constantFrom("x: 1", "X-Two:2 ", "x:", "cookie: a=b", "accept: */*, a") },
   fc.constantFrom(
     "content-length: 5",
     "Content-Length: 0",
@@ -117,7 +121,7 @@ const field = fc.oneof(
     .map((pair) => pair.join(":")),
 );
 const end = fc.oneof(
-  { weight: 12, arbitrary: fc.constant("\r\n") },
+  { weight: 40, arbitrary: fc.constant("\r\n") },
   fc.constantFrom("\n", "\r", "\r\r\n", "\n\r\n", " \r\n"),
 );
 const body = fc.oneof(
@@ -147,16 +151,20 @@ const stream = fc
 describe("the HTTP/1 server codec and node's", () => {
   it("read the same requests from the same bytes, or node reads none", async () => {
     let compared = 0;
+    let accepted = 0;
     await fc.assert(
       fc.asyncProperty(stream, async (bytes) => {
         const [ours, theirs] = await Promise.all([byUs(bytes), byNode(bytes)]);
         const common = Math.min(ours.length, theirs.length);
         compared += common;
+        accepted += ours.length;
         expect(ours.slice(0, common)).toEqual(theirs.slice(0, common));
       }),
       { numRuns: 1500 },
     );
-    expect(compared).toBeGreaterThan(300);
+    // It must have seen nearly all of ours for this to mean anything.
+    expect(compared).toBeGreaterThan(600);
+    expect(accepted - compared).toBeLessThan(compared / 4);
   }, 60_000);
 
   it("case 30: a corpus of smuggling: one request at most is seen, and never a hidden one", async () => {

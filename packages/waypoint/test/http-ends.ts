@@ -161,7 +161,7 @@ export async function listen(server: Server): Promise<number> {
 export async function talk(port: number, ...pieces: readonly (string | Buffer)[]): Promise<string> {
   const socket = connect({ port, host: "127.0.0.1", noDelay: true, allowHalfOpen: true });
   const chunks: Buffer[] = [];
-  socket.on("data", (chunk) => chunks.push(chunk));
+  socket.on("data", (chunk: Buffer) => chunks.push(chunk));
   socket.on("error", () => {});
   const over = new Promise((resolve) => {
     socket.once("end", resolve);
@@ -169,7 +169,7 @@ export async function talk(port: number, ...pieces: readonly (string | Buffer)[]
   });
   await once(socket, "connect");
   for (const piece of pieces) {
-    socket.write(Buffer.from(piece as string, "latin1"));
+    socket.write(typeof piece === "string" ? Buffer.from(piece, "latin1") : piece);
     if (pieces.length > 1) await new Promise((resolve) => setTimeout(resolve, 5));
   }
   await over;

@@ -53,8 +53,7 @@ export function formatResponse(
   context: ResponseContext,
 ): FormattedResponse {
   const bodiless = isBodiless(head.status) || context.requestMethod === "HEAD";
-  // A HEAD's and a 304's Content-Length tell of a body that is not sent. RFC 9110 section 8.6.
-  const tells = context.requestMethod === "HEAD" || head.status === 304;
+  const tells = tellsLength(head.status, context.requestMethod);
   const framing = bodiless ? "none" : responseSentFraming(bodyLength, context.http10);
   const length = bodiless ? (tells ? toldLength(head.headers, bodyLength) : undefined) : bodyLength;
   let text = statusLine(head.status) + formatFields(head.headers);
@@ -64,6 +63,10 @@ export function formatResponse(
   if (context.closes || framing === "until-close") text += "connection: close\r\n";
   return { text: `${text}\r\n`, framing };
 }
+
+/** A HEAD's and a 304's Content-Length tell of a body that is not sent; a 204 has none. RFC 9110 section 8.6. */
+export const tellsLength = (status: number, requestMethod: string): boolean =>
+  status === 304 || (requestMethod === "HEAD" && !isBodiless(status));
 
 function responseSentFraming(bodyLength: BodyLength, http10: boolean): SentFraming {
   if (bodyLength === undefined) return http10 ? "until-close" : "chunked";

@@ -4,7 +4,7 @@ import { H2Code, type H2Stream, type H2StreamHandlers, type HeaderList } from "@
 import { DeclaredLength } from "./declared-length.ts";
 import { atEndOfTurn, type TurnTask } from "./end-of-turn.ts";
 import { answeredEarly, downstreamGone, misuse, requestMalformed, unsendableField } from "./failures.ts";
-import { unsendable } from "./format-head.ts";
+import { tellsLength, unsendable } from "./format-head.ts";
 import { httpFault } from "./http-fault.ts";
 import { type DecodedHead, encodeAccepted, encodeResponse } from "./http2-heads.ts";
 import { writeCopy } from "./http2-sending.ts";
@@ -33,6 +33,8 @@ export class Http2ServerExchange implements DownstreamExchange, H2StreamHandlers
   #endTold = false;
   #trailers: HeaderList = NONE;
   #requestEnded = false;
+  /** END_STREAM came with the head: `onEnd` will follow. */
+  readonly #endAnnounced: boolean;
   /** The final head, kept back until it is known whether anything follows it. */
   #pending: HeaderList | undefined;
   #headSent = false;
@@ -48,6 +50,7 @@ export class Http2ServerExchange implements DownstreamExchange, H2StreamHandlers
     this.#stream = stream;
     this.head = decoded.head;
     this.#received = new DeclaredLength(decoded.contentLength);
+    this.#endAnnounced = endStream;
     this.bodyLength = endStream || decoded.head.upgrade !== undefined ? 0 : decoded.contentLength;
   }
 
@@ -73,12 +76,11 @@ export class Http2ServerExchange implements DownstreamExchange, H2StreamHandlers
       return;
     }
     this.#headSent = true;
-    const toHead = this.head.method === "HEAD";
-    this.#bodiless = toHead || isBodiless(head.status) || bodyLength === 0;
-    const tellsLength = toHead || head.status === 304;
-    const length = this.#bodiless && !(toHead && bodyLength) ? undefined : bodyLength;
+    const tells = tellsLength(head.status, this.head.method);
+    this.#bodiless = tells || this.head.method === "HEAD" || isBodiless(head.status) || bodyLength === 0;
+    const length = this.#bodiless && !(tells && bodyLength) ? undefined : bodyLength;
     this.#left = this.#bodiless ? 0 : bodyLength;
-    this.#pending = encodeResponse(head, length, { tellsLength, date: this.#host.date });
+    this.#pending = encodeResponse(head, length, { tellsLength: tells, date: this.#host.date });
     atEndOfTurn(this);
   }
 
@@ -123,7 +125,8 @@ export class Http2ServerExchange implements DownstreamExchange, H2StreamHandlers
       else this.#stream.end();
     }
     // The answer is complete; what still comes of the request is of no use. RFC 9113 section 8.1.
-    if (!this.#raw && !this.#requestEnded && !this.#over) this.#stream.resetAfterEnd(H2Code.NO_ERROR);
+    const wanted = this.#raw || this.#requestEnded || this.#endAnnounced || this.#over;
+    if (!wanted) this.#stream.resetAfterEnd(H2Code.NO_ERROR);
   }
 
   consume(bytes: number): void {
