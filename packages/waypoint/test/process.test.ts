@@ -259,10 +259,10 @@ describe("the end of a waypoint", () => {
   });
 });
 
-describe("case 11: a waypoint with a list of revoked certificates", () => {
+describe("a waypoint with a list of revoked certificates", () => {
   const TASK = "certificate revocation list";
 
-  it("is not ready before the list was read, and then cuts and refuses whom it names", async () => {
+  it("case 11: is not ready before the list was read, and then cuts and refuses whom it names", async () => {
     const folder = await mkdtemp(join(tmpdir(), "ambit-crl-"));
     cleanup.add(() => void rm(folder, { recursive: true }));
     const path = join(folder, "crl.pem");

@@ -206,14 +206,14 @@ describe("an HBONE endpoint", () => {
     expect(requests[0]?.authorityText).toBe("10.96.0.9:80");
   });
 
-  it("case 05: refuses a proxy that is not the workload the control plane has at that address", async () => {
+  it("case 5: refuses a proxy that is not the workload the control plane has at that address", async () => {
     const { ip, requests } = await destination();
     know(workload("payment", ip));
     expect(await codeOf(originator().open(OWN_CALL, to(ip)))).toBe("TLS_PEER_IDENTITY_MISMATCH safe");
     expect(requests).toHaveLength(0);
   });
 
-  it("case 03: takes only our trust domain at an address nobody has told us about", async () => {
+  it("case 3: takes only our trust domain at an address nobody has told us about", async () => {
     const stranger = await destination(await authority.issue("spiffe://other/ns/shop/sa/cart" as SpiffeUri));
     expect(await codeOf(originator().open(OWN_CALL, to(stranger.ip)))).toMatch(/^(TLS|H2)_\w+ safe$/);
     const known = await destination();

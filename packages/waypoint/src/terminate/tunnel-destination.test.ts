@@ -35,7 +35,7 @@ describe("tunnelDestination", () => {
     ["broadcast", "255.255.255.255:80"],
     ["localhost", "localhost:80"],
     ["under localhost", "metrics.localhost:80"],
-  ])("case 07, 08: refuses %s", (_label, text) => {
+  ])("case 7: refuses %s", (_label, text) => {
     expect(destinationOf(text)).toBe("LOOP_REFUSED");
   });
 
