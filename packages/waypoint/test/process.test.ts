@@ -180,6 +180,15 @@ describe("a waypoint and its peers", () => {
     expect(await readAll(client)).toBe("hello");
   });
 
+  it("listens on every address when it is not told where, and its admin port on loopback alone", async () => {
+    const { waypoint } = await start({ env: { AMBIT_LISTEN_IP: "" } });
+    await controlPlane.configure();
+    const { hbone, admin } = waypoint.addresses;
+    expect([["::", "0.0.0.0"].includes(hbone.ip), admin.ip]).toEqual([true, "127.0.0.1"]);
+    const peer = await dialPeer({ ip: ipOf("127.0.0.1"), port: hbone.port }, web, cleanup);
+    expect(await peer.open("10.96.0.1:80").answer).toBe(503);
+  });
+
   it("answers 503 while nothing carries traffic", async () => {
     const waypoint = await start();
     await controlPlane.configure();
