@@ -20,7 +20,8 @@ import { textCondition, textRuleFromProto } from "./text-from-proto.ts";
 
 /** Where the tunnel's peer is found. Spec: waypoint-xds section 2.4 */
 const PEER_PRINCIPAL = "io.istio.peer_principal";
-const MAX_DEPTH = 64;
+/** Decoding a message stops at 100 levels; a condition takes two or three of them. */
+const MAX_DEPTH = 32;
 
 /** Where we are in the tree: how deep still, and which way an answer leans. */
 interface Place {

@@ -27,12 +27,9 @@ export function textRuleFromProto(proto: ProtoStringMatcher | undefined, form: T
     case "prefix":
     case "suffix":
     case "contains": {
-      const matcher = stringMatcher({
-        kind: pattern.case,
-        text: pattern.value,
-        ignoreCase: proto?.ignoreCase ?? false,
-      });
-      return matcher.ok ? ok(textRule(matcher.value, pattern.case, pattern.value)) : matcher;
+      const text = inForm(pattern.value, form);
+      const matcher = stringMatcher({ kind: pattern.case, text, ignoreCase: proto?.ignoreCase ?? false });
+      return matcher.ok ? ok(textRule(matcher.value, pattern.case, text)) : matcher;
     }
     case "safeRegex": {
       const { regex } = pattern.value;
