@@ -15,6 +15,7 @@ import { fact } from "./facts.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
 import { gatewayAccount, gatewayAddresses, gatewayListeners } from "./object-facts.ts";
 import { readPeerAuthentication } from "./peer-authentication-fact.ts";
+import { attachedWorkload } from "./waypoint/attached-workloads.ts";
 import type { ServiceFront, WaypointRequirement } from "./waypoint/derived-facts.ts";
 import { type LabelledWorkload, memberFacts } from "./waypoint/members.ts";
 import { labelledGateway } from "./waypoint/object-facts.ts";
@@ -116,7 +117,10 @@ function workloadUnits(reader: FactReader, workloads: readonly LabelledWorkload[
   return {
     resources: required.flatMap((each) => [...each.policies.map(policy), workload(each.workload)]),
     status: NO_STATUS,
-    facts: memberFacts(required),
+    facts: new Map([
+      ...memberFacts(required),
+      ...required.flatMap((each) => [...attachedWorkload(reader, each.workload, each.labels)]),
+    ]),
   };
 }
 

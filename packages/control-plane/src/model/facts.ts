@@ -36,6 +36,8 @@ export const fact = {
     `attached|${kind}|${namespace}|${name}`,
   /** DestinationRules by host, as written but fully qualified. */
   destinationRules: (host: string): FactKey<KubeObject> => `destinationrule|${host}`,
+  /** Telemetry of a whole namespace. */
+  telemetryOf: (namespace: string): FactKey<KubeObject> => `telemetry|${namespace}`,
   referenceGrants: (namespace: string): FactKey<KubeObject> => `referencegrant|${namespace}`,
   /** Istio's MeshConfig, from the root namespace. */
   meshConfig: (): FactKey<MeshConfigFact> => "meshconfig",
@@ -51,6 +53,8 @@ export const fact = {
   requirement: (key: string): FactKey<WaypointRequirement> => `requirement|${key}`,
   /** Chains of a waypoint (`namespace/name` of its Gateway), one answer a service. */
   chains: (gateway: string): FactKey<readonly ChainFact[]> => `chains|${gateway}`,
+  /** Addresses of workloads behind a waypoint themselves, one answer a workload. */
+  attachedWorkloads: (gateway: string): FactKey<readonly IpAddress[]> => `attachedworkloads|${gateway}`,
   /** Nodes on which replicas of a waypoint run. */
   waypointNodes: (gateway: string): FactKey<string> => `waypointnodes|${gateway}`,
 } as const;

@@ -1,57 +1,164 @@
 import {
   Cluster_DiscoveryType,
+  Cluster_DnsLookupFamily,
   Cluster_LbPolicy,
   ClusterSchema,
 } from "@ambit/envoy-api/envoy/config/cluster/v3/cluster";
+import { RawBufferSchema } from "@ambit/envoy-api/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer";
+import type { KubeObject } from "@ambit/shared/kube";
+import { namespaceOf } from "@ambit/shared/kube";
 import type { CompiledObject } from "../compile-object.ts";
 import { NO_STATUS } from "../condition.ts";
 import type { FactReader } from "../fact-store.ts";
 import { fact } from "../facts.ts";
 import type { MeshSettings } from "../mesh-settings.ts";
-import type { FrontPort, ServiceFront } from "./derived-facts.ts";
-import { ISTIO_METADATA, vipName } from "./names.ts";
-import { duration, envoyResource, type Init } from "./proto.ts";
+import { clusterOptions } from "./cluster-options.ts";
+import type { FrontPort, PortProtocol, ServiceFront } from "./derived-facts.ts";
+import { policyOf, type RuleLookup, ruleFor, subsetsOf } from "./destination-rule.ts";
+import { localities } from "./endpoints.ts";
+import { membersOf } from "./members.ts";
+import { ISTIO_METADATA, outboundName, vipName } from "./names.ts";
+import { meshConfigOf } from "./policies/guards-of.ts";
+import { envoyResource, filter, type Init } from "./proto.ts";
 import { speaksHttp, speaksOnlyHttp } from "./service-front.ts";
 import { ADS } from "./sources.ts";
 import { internalUpstream } from "./static-clusters.ts";
+import { milliseconds } from "./time.ts";
+import { upstreamTls } from "./upstream-tls.ts";
 
 type ClusterInit = Init<typeof ClusterSchema>;
 
 /** The clusters of a service at a waypoint that serves it. @param args  gateway, service */
-export function compileClusters(reader: FactReader, _mesh: MeshSettings, args: readonly string[]): CompiledObject {
+export function compileClusters(reader: FactReader, mesh: MeshSettings, args: readonly string[]): CompiledObject {
   const [gateway = "", service = ""] = args;
   const [front] = reader.read(fact.front(service));
   if (!front) return { resources: [], status: NO_STATUS };
-  const clusters = front.ports.flatMap((port) => vipClusterNames(front, port).map((name) => vipCluster(front, name)));
+  const lookup: RuleLookup = { reader, mesh, gateway };
+  const clusters = front.ports.flatMap((port) => clusterNames(lookup, front, port).flatMap(build(lookup, front, port)));
   return {
     resources: clusters.map((cluster) => envoyResource(gateway, ClusterSchema, cluster.name as string, cluster)),
     status: NO_STATUS,
   };
 }
 
-/** One for requests, one for connections; both when it is not known which come. */
-export const vipClusterNames = ({ hostname }: ServiceFront, { port, protocol }: FrontPort): readonly string[] => [
-  ...(speaksHttp(protocol) ? [vipName(port, "http", hostname)] : []),
-  ...(speaksOnlyHttp(protocol) ? [] : [vipName(port, "tcp", hostname)]),
-];
+/** A cluster of a port, for the whole service or for a subset. */
+export interface ClusterName {
+  readonly name: string;
+  readonly subset: string;
+  /** `http/v2`, as the name has it; empty for outbound clusters of a whole service. */
+  readonly shown: string;
+  readonly protocol: PortProtocol;
+  readonly outbound: boolean;
+}
 
-const vipCluster = (front: ServiceFront, name: string): ClusterInit => ({
-  ...serviceCluster(front, name),
-  transportSocket: internalUpstream(),
-});
+/** One for requests, one for connections; both when it is not known which come; and again for each subset. */
+export function clusterNames(lookup: RuleLookup, front: ServiceFront, port: FrontPort): readonly ClusterName[] {
+  const subsets = ["", ...subsetsOf(ruleFor(lookup, front)).map(({ name }) => name)];
+  const kinds = [
+    ...(speaksHttp(port.protocol) ? (["http"] as const) : []),
+    ...(speaksOnlyHttp(port.protocol) ? [] : (["tcp"] as const)),
+  ];
+  return kinds.flatMap((kind) =>
+    subsets.map((subset) => ({
+      name: vipName(port.port, kind, front.hostname, subset),
+      subset,
+      shown: subset === "" ? kind : `${kind}/${subset}`,
+      protocol: kind === "tcp" ? "tcp" : port.protocol,
+      outbound: false,
+    })),
+  );
+}
 
-/** What all clusters of a service port have in common. */
-export const serviceCluster = (front: ServiceFront, name: string): ClusterInit => ({
-  name,
-  altStatName: `${name};`,
-  clusterDiscoveryType: { case: "type", value: Cluster_DiscoveryType.EDS },
-  edsClusterConfig: { edsConfig: ADS, serviceName: name },
-  connectTimeout: duration(10_000),
-  lbPolicy: Cluster_LbPolicy.LEAST_REQUEST,
-  commonLbConfig: { healthyPanicThreshold: { value: 0 } },
-  metadata: {
-    filterMetadata: {
-      [ISTIO_METADATA]: { services: [{ host: front.hostname, name: front.name, namespace: front.namespace }] },
-    },
-  },
-});
+export function outboundClusterNames(lookup: RuleLookup, front: ServiceFront, port: FrontPort): readonly ClusterName[] {
+  return ["", ...subsetsOf(ruleFor(lookup, front)).map(({ name }) => name)].map((subset) => ({
+    name: outboundName(port.port, front.hostname, subset),
+    subset,
+    shown: subset,
+    protocol: port.protocol,
+    outbound: true,
+  }));
+}
+
+/** Nothing for a cluster that could not be reached as its DestinationRule asks. */
+export const build =
+  (lookup: RuleLookup, front: ServiceFront, port: FrontPort) =>
+  (cluster: ClusterName): readonly ClusterInit[] => {
+    const rule = ruleFor(lookup, front);
+    const policy = policyOf(rule, port.port, cluster.subset);
+    const tls = upstreamTls(policy, front.hostname, cluster.protocol);
+    if (tls.kind === "impossible") return [];
+    const connectMs = milliseconds(meshConfigOf(lookup.reader).connectTimeout);
+    return [
+      {
+        name: cluster.name,
+        altStatName: `${cluster.name};`,
+        ...clusterOptions(policy, cluster.protocol, connectMs),
+        ...discovery(lookup, front, port, cluster),
+        ...sockets(cluster, tls.kind === "tls" ? tls.socket : undefined),
+        metadata: { filterMetadata: { [ISTIO_METADATA]: clusterMetadata(front, cluster, rule) } },
+      },
+    ];
+  };
+
+function clusterMetadata(front: ServiceFront, { shown, subset }: ClusterName, rule: KubeObject | undefined) {
+  const { hostname, name, namespace } = front;
+  return {
+    services: [{ host: hostname, name, namespace }],
+    ...(subset !== "" && { subset: shown }),
+    ...(rule && {
+      config: `/apis/networking.istio.io/v1/namespaces/${namespaceOf(rule)}/destination-rule/${rule.metadata.name}`,
+    }),
+  };
+}
+
+type RawSocket = ReturnType<typeof filter>;
+
+/** Served services go through the tunnel or in clear, by the endpoint's address; others say it in the endpoint's metadata. */
+function sockets(
+  { outbound }: ClusterName,
+  tls: RawSocket | undefined,
+): Pick<ClusterInit, "transportSocket" | "transportSocketMatches"> {
+  if (!outbound || tls) return { transportSocket: internalUpstream(tls) };
+  return {
+    transportSocketMatches: [
+      { name: "hbone", match: { tunnel: "http" }, transportSocket: internalUpstream() },
+      { name: "tlsMode-disabled", match: {}, transportSocket: filter("raw_buffer", RawBufferSchema) },
+    ],
+  };
+}
+
+function discovery(
+  { reader }: RuleLookup,
+  front: ServiceFront,
+  { port }: FrontPort,
+  { name, outbound }: ClusterName,
+): ClusterInit {
+  switch (front.discovery) {
+    case "eds":
+      return {
+        clusterDiscoveryType: { case: "type", value: Cluster_DiscoveryType.EDS },
+        edsClusterConfig: { edsConfig: ADS, serviceName: name },
+      };
+    case "original-destination":
+      return {
+        clusterDiscoveryType: { case: "type", value: Cluster_DiscoveryType.ORIGINAL_DST },
+        lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
+        lbConfig: { case: undefined },
+      };
+    case "strict-dns":
+    case "logical-dns": {
+      const logical = front.discovery === "logical-dns";
+      const members = membersOf(reader.read(fact.members(front.key)));
+      const endpoints = localities({ front, port, members: logical ? members.slice(0, 1) : members, outbound });
+      const type = logical ? Cluster_DiscoveryType.LOGICAL_DNS : Cluster_DiscoveryType.STRICT_DNS;
+      return {
+        clusterDiscoveryType: { case: "type", value: type },
+        dnsLookupFamily: Cluster_DnsLookupFamily.ALL,
+        respectDnsTtl: true,
+        loadAssignment: { clusterName: name, endpoints },
+      };
+    }
+    default:
+      return front.discovery satisfies never;
+  }
+}

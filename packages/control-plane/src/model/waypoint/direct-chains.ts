@@ -1,17 +1,25 @@
 /** Chains for tunnels to a workload's own address: on to exactly that workload. */
 import type { FilterChainSchema } from "@ambit/envoy-api/envoy/config/listener/v3/listener_components";
 import { httpChain, tcpChain } from "./filter-chain.ts";
-import { NO_GUARDS } from "./guards.ts";
+import type { Guards } from "./guards.ts";
 import { DIRECT_HTTP, DIRECT_TCP, ENCAP } from "./names.ts";
 import type { Init } from "./proto.ts";
 import { defaultRoute } from "./routes/default-route.ts";
+import type { ChainSettings } from "./settings.ts";
 
-export const directChains = (): readonly Init<typeof FilterChainSchema>[] => [
+/** Policies of the waypoint itself hold here too; those of services cannot. */
+export interface DirectChainsInit {
+  readonly guards: Guards;
+  readonly settings: ChainSettings;
+}
+
+export const directChains = ({ guards, settings }: DirectChainsInit): readonly Init<typeof FilterChainSchema>[] => [
   httpChain({
     name: DIRECT_HTTP,
     port: 0,
     protocol: "undeclared",
-    guards: NO_GUARDS,
+    guards,
+    settings: settings.http,
     routes: {
       case: "routeConfig",
       value: {
@@ -21,5 +29,5 @@ export const directChains = (): readonly Init<typeof FilterChainSchema>[] => [
       },
     },
   }),
-  tcpChain({ name: DIRECT_TCP, clusters: [{ name: ENCAP, weight: 1 }], guards: NO_GUARDS }),
+  tcpChain({ name: DIRECT_TCP, clusters: [{ name: ENCAP, weight: 1 }], guards, settings: settings.tcp }),
 ];

@@ -1,16 +1,16 @@
 import { ListenerSchema } from "@ambit/envoy-api/envoy/config/listener/v3/listener";
-import type { IpAddress } from "@ambit/shared/net";
 import type { CompiledObject, EnvoyResource } from "../compile-object.ts";
 import { NO_STATUS } from "../condition.ts";
 import type { FactReader } from "../fact-store.ts";
 import { fact } from "../facts.ts";
 import type { MeshSettings } from "../mesh-settings.ts";
 import { connectOriginateListener, connectTerminate } from "./connect-listeners.ts";
-import type { ChainFact } from "./derived-facts.ts";
-import { mainInternal } from "./main-internal.ts";
+import { NO_GUARDS } from "./guards.ts";
+import { type MainInternalInit, mainInternal } from "./main-internal.ts";
 import { CONNECT_ORIGINATE, CONNECT_TERMINATE, MAIN_INTERNAL } from "./names.ts";
-import { meshConfigOf, trustDomainsOf } from "./policies/guards-of.ts";
+import { guardsOf, meshConfigOf, trustDomainsOf } from "./policies/guards-of.ts";
 import { envoyResource } from "./proto.ts";
+import { settingsOf } from "./settings.ts";
 import { staticClusters } from "./static-clusters.ts";
 import { milliseconds } from "./time.ts";
 
@@ -23,20 +23,26 @@ export function compileGatewayListeners(
   args: readonly string[],
 ): CompiledObject {
   const [gateway = ""] = args;
+  const needs = guardsOf(reader, { gateway }, mesh);
+  const settings = settingsOf(reader, { gateway }, mesh);
   const resources = alwaysPresent(gateway, {
     trustDomains: trustDomainsOf(reader, mesh),
-    connectTimeoutMs: milliseconds(meshConfigOf(reader).connectTimeout) ?? DEFAULT_CONNECT_MS,
+    connectTimeoutMs: milliseconds(meshConfigOf(reader).connectTimeout) || DEFAULT_CONNECT_MS,
     chains: reader.read(fact.chains(gateway)).flat(),
-    workloads: [],
+    workloads: [...new Set(reader.read(fact.attachedWorkloads(gateway)).flat())].sort(),
+    guards: needs.guards,
+    settings,
   });
-  return { resources, status: NO_STATUS };
+  return {
+    resources: [...resources, ...needs.resources],
+    status: NO_STATUS,
+    subUnits: [...new Set([...needs.subUnits, ...settings.subUnits])].sort(),
+  };
 }
 
-interface AlwaysPresent {
+interface AlwaysPresent extends MainInternalInit {
   readonly trustDomains: readonly string[];
   readonly connectTimeoutMs: number;
-  readonly chains: readonly ChainFact[];
-  readonly workloads: readonly IpAddress[];
 }
 
 const alwaysPresent = (scope: string, init: AlwaysPresent): readonly EnvoyResource[] => [
@@ -53,4 +59,6 @@ export const emptyWaypoint = (scope: string, mesh: MeshSettings): readonly Envoy
     connectTimeoutMs: DEFAULT_CONNECT_MS,
     chains: [],
     workloads: [],
+    guards: NO_GUARDS,
+    settings: { http: {}, tcp: {}, subUnits: [] },
   });

@@ -19,8 +19,10 @@ import { StringValueSchema } from "@bufbuild/protobuf/wkt";
 import { originalDestination } from "./connect-listeners.ts";
 import type { ChainFact } from "./derived-facts.ts";
 import { directChains } from "./direct-chains.ts";
+import type { Guards } from "./guards.ts";
 import { DIRECT_HTTP, DIRECT_TCP, MAIN_INTERNAL } from "./names.ts";
 import { duration, extension, filter, type Init, sortedRecord } from "./proto.ts";
+import type { ChainSettings } from "./settings.ts";
 
 type OnMatch = Init<typeof Matcher_OnMatchSchema>;
 type Tree = Init<typeof MatcherSchema>;
@@ -35,9 +37,13 @@ export interface MainInternalInit {
   readonly chains: readonly ChainFact[];
   /** Addresses of the workloads that asked for this waypoint themselves. */
   readonly workloads: readonly IpAddress[];
+  /** What guards the way to these workloads, and how it is logged. */
+  readonly guards: Guards;
+  readonly settings: ChainSettings;
 }
 
-export function mainInternal({ chains, workloads }: MainInternalInit): Init<typeof ListenerSchema> {
+export function mainInternal(init: MainInternalInit): Init<typeof ListenerSchema> {
+  const { chains, workloads } = init;
   const sorted = [...chains].sort((a, b) =>
     a.service === b.service ? a.port - b.port : a.service < b.service ? -1 : 1,
   );
@@ -55,7 +61,7 @@ export function mainInternal({ chains, workloads }: MainInternalInit): Init<type
     listenerFilters: inspectors,
     listenerFiltersTimeout: duration(SNIFF_TIMEOUT_MS),
     continueOnListenerFiltersTimeout: true,
-    filterChains: [...sorted.flatMap(({ http, tcp }) => [http ?? [], tcp ?? []].flat()), ...directChains()],
+    filterChains: [...sorted.flatMap(({ http, tcp }) => [http ?? [], tcp ?? []].flat()), ...directChains(init)],
     filterChainMatcher: byAddress(sorted, workloads),
   };
 }

@@ -107,6 +107,9 @@ export function attachmentKind(ref: Readonly<Record<string, unknown>>): Attachme
 function attachmentFacts(policy: KubeObject): readonly Entry[] {
   const object = bare(policy);
   const targets = targetRefsOf(policy);
+  if (policy.kind === "Telemetry" && targets.length === 0 && policy.spec?.["selector"] === undefined) {
+    return [entry(fact.telemetryOf(namespaceOf(policy)), object)];
+  }
   return targets.flatMap((ref): readonly Entry[] => {
     const kind = attachmentKind(ref);
     if (kind === undefined) return [];

@@ -101,7 +101,7 @@ export function isOurs(reader: FactReader, gateway: string): boolean {
 }
 
 function discoveryOf(object: KubeObject): ServiceFront["discovery"] {
-  if (object.kind === "Service") return textAt(object.spec, "clusterIP") === "None" ? "original-destination" : "eds";
+  if (object.kind === "Service") return "eds";
   switch (textAt(object.spec, "resolution")) {
     case "STATIC":
       return "eds";

@@ -1,21 +1,19 @@
 import type { CorsPolicySchema } from "@ambit/envoy-api/envoy/extensions/filters/http/cors/v3/cors";
 import type { StringMatcherSchema } from "@ambit/envoy-api/envoy/type/matcher/v3/string";
-import { FractionalPercent_DenominatorType } from "@ambit/envoy-api/envoy/type/v3/percent";
 import { isRecord, textsAt } from "@ambit/shared/kube";
 import { quoted, regex } from "../policies/matchers.ts";
 import type { Init } from "../proto.ts";
+import { ALL_REQUESTS } from "./mirror.ts";
 
 export type CorsInit = Init<typeof CorsPolicySchema>;
 type StringInit = Init<typeof StringMatcherSchema>;
-
-const ALL = { defaultValue: { numerator: 100, denominator: FractionalPercent_DenominatorType.HUNDRED } };
 
 /** Gateway API's CORS filter. Preflights it does not admit are answered here, never by the backend. */
 export function corsOf(cors: unknown): CorsInit | undefined {
   if (!isRecord(cors)) return undefined;
   const { maxAge, allowCredentials } = cors;
   return {
-    filterEnabled: ALL,
+    filterEnabled: ALL_REQUESTS,
     allowOriginStringMatch: textsAt(cors, "allowOrigins").map(originMatcher),
     allowMethods: textsAt(cors, "allowMethods").join(","),
     allowHeaders: textsAt(cors, "allowHeaders").join(","),

@@ -4,6 +4,7 @@ import type {
   WeightedCluster_ClusterWeightSchema,
 } from "@ambit/envoy-api/envoy/config/route/v3/route_components";
 import { isRecord, recordsAt, textAt } from "@ambit/shared/kube";
+import type { Any } from "@bufbuild/protobuf/wkt";
 import type { Init } from "../proto.ts";
 import { milliseconds } from "../time.ts";
 import type { BackendContext, RouteIdentity } from "./backends.ts";
@@ -51,7 +52,13 @@ const KNOWN_FILTERS: ReadonlySet<string> = new Set([
   "CORS",
 ]);
 
-export function ruleExtras(context: BackendContext, rule: Fields, identity: RouteIdentity): RuleExtras {
+/** @param guards  per-route configuration of policies attached to the rule */
+export function ruleExtras(
+  context: BackendContext,
+  rule: Fields,
+  identity: RouteIdentity,
+  guards: readonly (readonly [string, Any])[],
+): RuleExtras {
   const filters = recordsAt(rule, "filters");
   const timeouts = isRecord(rule["timeouts"]) ? rule["timeouts"] : {};
   const requestMs = milliseconds(timeouts["request"]) ?? 0;
@@ -64,7 +71,7 @@ export function ruleExtras(context: BackendContext, rule: Fields, identity: Rout
   return {
     ...answerOf(filters),
     headers: headerChanges(filters),
-    perFilter: routeFilterConfig(cors && corsOf(cors["cors"])),
+    perFilter: routeFilterConfig(cors && corsOf(cors["cors"]), undefined, guards),
     // Without retries a try is the whole request.
     timeoutMs: requestMs > 0 ? requestMs : hasRetry ? 0 : backendMs,
     subUnits: mirrors.flatMap(({ subUnits }) => subUnits),

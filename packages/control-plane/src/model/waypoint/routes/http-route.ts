@@ -1,9 +1,13 @@
 /** HTTPRoutes and GRPCRoutes of one service port as Envoy routes. Pure and total. */
-import { byAge, type KubeObject, namespaceOf, recordsAt, textAt } from "@ambit/shared/kube";
+import { byAge, type KubeObject, namespaceOf, recordAt, recordsAt, textAt } from "@ambit/shared/kube";
 import type { ServiceFront } from "../derived-facts.ts";
+import { policyOf, ruleFor } from "../destination-rule.ts";
+import { trustDomainsOf } from "../policies/guards-of.ts";
+import { routeRules } from "../policies/route-rules.ts";
 import { duration } from "../proto.ts";
 import { type Backend, type BackendContext, backendOf, clusterFor } from "./backends.ts";
 import type { RouteInit } from "./default-route.ts";
+import { hashPolicies } from "./hash-policies.ts";
 import { INTERNAL_ERROR, ruleExtras } from "./http-filters.ts";
 import { byPrecedence, grpcMatch, httpMatch, matchesOf, type RankedMatch } from "./matches.ts";
 
@@ -54,13 +58,18 @@ function compileRule(
   const { route } = context;
   const identity = { kind: route.kind, namespace: namespaceOf(route) };
   const backends = backendsOf(context, rule, identity);
-  const extras = ruleExtras(context.backends, rule, identity);
+  const guards = routeRules(context.backends.reader, route, textAt(rule, "name"), {
+    namespace: identity.namespace,
+    trustDomains: trustDomainsOf(context.backends.reader, context.backends.mesh),
+  });
+  const extras = ruleExtras(context.backends, rule, identity, guards);
+  const hashes = backends.flatMap(({ backend, ref }) => hashesOf(context, backend, ref));
   const name = `${namespaceOf(route)}.${route.metadata.name}.${textAt(rule, "name") || index}`;
   const matches = matchesOf(rule, route.kind === "GRPCRoute" ? grpcMatch : httpMatch);
   const ranked = matches.flatMap((match): Ranked[] => {
     // A match that is not understood may not catch what it was not meant for; it catches nothing.
     if (!match) return [];
-    const action = extras.answer?.(match) ?? forward(backends, extras, match);
+    const action = extras.answer?.(match) ?? forward(backends, extras, match, hashes);
     const operation = operationOf(context, backends, match);
     return [
       {
@@ -104,10 +113,18 @@ function backendsOf(
   });
 }
 
+/** Of what the backends' DestinationRules hash requests by. */
+function hashesOf({ backends }: RuleContext, { front }: Backend, ref: Fields) {
+  if (!front) return [];
+  const policy = policyOf(ruleFor(backends, front), Number(ref["port"]));
+  return hashPolicies(recordAt(policy, "loadBalancer"));
+}
+
 function forward(
   backends: readonly WeightedBackend[],
   extras: ReturnType<typeof ruleExtras>,
   match: RankedMatch,
+  hashes: ReturnType<typeof hashPolicies>,
 ): Pick<RouteInit, "action"> {
   const used = backends.filter(({ weight }) => weight > 0);
   const [only] = used;
@@ -128,6 +145,7 @@ function forward(
         clusterNotFoundResponseCode: 1,
         timeout: duration(extras.timeoutMs),
         maxGrpcTimeout: duration(extras.timeoutMs),
+        hashPolicy: [...hashes],
         ...extras.forwarding(match),
       },
     },

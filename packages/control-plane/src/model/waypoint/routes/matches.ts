@@ -6,6 +6,7 @@ import type {
 } from "@ambit/envoy-api/envoy/config/route/v3/route_components";
 import type { StringMatcherSchema } from "@ambit/envoy-api/envoy/type/matcher/v3/string";
 import { isRecord, recordsAt, textAt } from "@ambit/shared/kube";
+import { isPattern } from "../pattern.ts";
 import type { Init } from "../proto.ts";
 
 export type MatchInit = Init<typeof RouteMatchSchema>;
@@ -39,7 +40,9 @@ export const EVERYTHING: RankedMatch = {
 /** A text by the `type` Gateway API gives it; undefined for a type nobody knows. */
 function stringBy(type: string, value: string): StringInit | undefined {
   if (type === "" || type === "Exact") return { matchPattern: { case: "exact", value } };
-  return type === "RegularExpression" ? { matchPattern: { case: "safeRegex", value: { regex: value } } } : undefined;
+  return type === "RegularExpression" && isPattern(value)
+    ? { matchPattern: { case: "safeRegex", value: { regex: value } } }
+    : undefined;
 }
 
 /** One `matches[]` of an HTTPRoute. Undefined: some of it is not understood, so it may match nothing. */
@@ -82,6 +85,7 @@ function pathOf(given: unknown): PathPart | undefined {
     case "PathPrefix":
       return prefixPart(value);
     case "RegularExpression":
+      if (!isPattern(value)) return undefined;
       return { specifier: { case: "safeRegex", value: { regex: value } }, exact: 0, prefix: 0, shown: value };
     default:
       return undefined;
@@ -157,6 +161,7 @@ function grpcPath(given: unknown): PathPart | undefined {
   if (service === "" && method === "") return prefixPart("/");
   if (type === "RegularExpression") {
     const regex = `/${service || "[^/]+"}/${method || "[^/]+"}`;
+    if (!isPattern(regex)) return undefined;
     return { specifier: { case: "safeRegex", value: { regex } }, exact: 0, prefix: service.length, shown: regex };
   }
   if (type !== "Exact") return undefined;

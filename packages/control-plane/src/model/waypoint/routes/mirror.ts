@@ -33,6 +33,10 @@ export const fractionOf = (perMillion: number) => ({
   denominator: FractionalPercent_DenominatorType.MILLION,
 });
 
+export const ALL_REQUESTS = {
+  defaultValue: { numerator: 100, denominator: FractionalPercent_DenominatorType.HUNDRED },
+};
+
 /** Gateway API's RequestMirror filter; without percent or fraction all requests are mirrored. */
 export function mirrorOf(filter: unknown, resolve: (ref: Fields) => Backend): Mirror {
   if (!isRecord(filter) || !isRecord(filter["backendRef"])) return { subUnits: [] };
