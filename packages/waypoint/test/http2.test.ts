@@ -4,7 +4,12 @@ import { connect } from "node:net";
 import { ErrorCode } from "@ambit/shared/errors";
 import { H2Code, type HeaderList } from "@ambit/shared/http2";
 import { afterEach, describe, expect, it } from "@jest/globals";
-import type { OutgoingRequest, ServeOptions, UpstreamConnection } from "../src/http/index.ts";
+import {
+  defaultHttp2Options,
+  type OutgoingRequest,
+  type ServeOptions,
+  type UpstreamConnection,
+} from "../src/http/index.ts";
 import {
   answer,
   cancelled,
@@ -271,6 +276,27 @@ describe("an answer by HTTP/2", () => {
 });
 
 describe("a connection by HTTP/2", () => {
+  it("gets back the credit of bodies that nobody wanted", async () => {
+    const http2 = { ...defaultHttp2Options, connectionWindowBytes: 65_535 };
+    const { server, peer } = await served(
+      (log) => {
+        log.exchange.sendHead({ status: 403, headers: [] }, 0);
+        setTimeout(() => log.exchange.end(), 5);
+      },
+      { http2 },
+    );
+    for (let id = 1; id < 60; id += 2) {
+      const refused = id % 4 === 1;
+      peer.headers(id, 0, refused ? [...POST, ["expect", "wonders"]] : POST);
+      peer.frame(T.DATA, END_STREAM, id, Buffer.alloc(12_000));
+      await peer.alive();
+      if (!refused) await until("the answer", () => server.logs.length > 0);
+      await new Promise((resolve) => setTimeout(resolve, 8));
+    }
+    expect(peer.frames.filter(({ type }) => type === T.GOAWAY)).toEqual([]);
+    expect(await peer.alive()).toBe(true);
+  });
+
   it("drains with GOAWAY and lets its streams end", async () => {
     const { server, peer } = await served(receive);
     peer.headers(1, END_STREAM, GET);

@@ -104,7 +104,15 @@ export class Http1Writer implements TurnTask {
 
   /** Makes room for `bytes` more, with the waiting text in front. */
   #reserve(bytes: number): void {
-    if (this.#bytes !== undefined && this.#bytes.length - this.#fill < bytes) this.flush();
+    const held = this.#bytes;
+    if (held !== undefined && held.length - this.#fill < bytes) {
+      if (this.#fill + bytes > LONG_BYTES) this.flush();
+      else {
+        // Many small pieces in one turn: one write for all of them.
+        this.#bytes = Buffer.allocUnsafe(LONG_BYTES + SPARE_BYTES);
+        held.copy(this.#bytes, 0, 0, this.#fill);
+      }
+    }
     if (this.#bytes !== undefined) return;
     const text = this.#text;
     this.#text = "";

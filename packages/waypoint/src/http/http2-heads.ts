@@ -117,7 +117,7 @@ function decodeFields(list: HeaderList, limits: Http2Limits): Result<Fields, Htt
     const fault = reader.add(name, value);
     if (fault !== undefined) return err(fault);
   }
-  if (list.length > limits.maxFields + 5 || reader.count > limits.maxFields) {
+  if (reader.count > limits.maxFields) {
     return answer(httpFault(431, `more than ${limits.maxFields} header fields`));
   }
   if (fieldBytes(list) > limits.maxHeadBytes) {

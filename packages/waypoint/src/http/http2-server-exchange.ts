@@ -154,7 +154,8 @@ export class Http2ServerExchange implements DownstreamExchange, H2StreamHandlers
   onData(chunk: Buffer): void {
     if (!this.#received.take(chunk.length)) this.#fault("a body longer than its Content-Length");
     else if (this.#flowing) this.#events?.onData(chunk);
-    else if (!this.#answered) this.#early.push(Buffer.from(chunk));
+    else if (this.#answered) this.#stream.consume(chunk.length);
+    else this.#early.push(Buffer.from(chunk));
   }
 
   onEnd(): void {
@@ -174,7 +175,8 @@ export class Http2ServerExchange implements DownstreamExchange, H2StreamHandlers
     this.#over = true;
     this.#pending = undefined;
     this.#error ??= this.#meaningOf(error);
-    this.#early = [];
+    // Nobody will consume what nobody received; its credit belongs to the connection's other streams.
+    for (const chunk of this.#early.splice(0)) this.#stream.consume(chunk.length);
     this.#events?.onClose(this.#error);
   }
 

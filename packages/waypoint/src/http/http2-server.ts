@@ -20,14 +20,14 @@ import type { DownstreamConnection, DownstreamExchange } from "./message.ts";
 import type { ServeOptions } from "./options.ts";
 import { refusalOf } from "./refusal.ts";
 
-/** Stands in for the owner of a stream that the codec itself answered or reset. */
-const nobody: H2StreamHandlers = {
+/** Stands in for the owner of a stream that the codec itself answered or reset; what still comes is thrown away. */
+const nobodyFor = (stream: H2Stream): H2StreamHandlers => ({
   onHeaders() {},
-  onData() {},
+  onData: (chunk) => stream.consume(chunk.length),
   onEnd() {},
   onDrain() {},
   onClose() {},
-};
+});
 
 export class Http2ServerConnection implements DownstreamConnection, StreamHost {
   readonly #options: ServeOptions;
@@ -76,12 +76,12 @@ export class Http2ServerConnection implements DownstreamConnection, StreamHost {
     if (!decoded.ok) {
       if (decoded.error.kind === "answer") this.#refuse(stream, decoded.error.fault);
       else this.#reset(stream, decoded.error.message);
-      return nobody;
+      return nobodyFor(stream);
     }
     const { contentLength } = decoded.value;
     if (endStream && contentLength !== undefined && contentLength > 0) {
       this.#reset(stream, "a body shorter than its Content-Length");
-      return nobody;
+      return nobodyFor(stream);
     }
     const exchange = new Http2ServerExchange(this, stream, decoded.value, endStream);
     this.#onRequest(exchange);

@@ -23,7 +23,8 @@ export interface RequestHead {
   readonly path: string;
   /**
    * Names in lower case, in order, repeated fields apart. Without pseudo-headers, Host, and everything that belongs to
-   * one connection only (RFC 9110 section 7.6.1): framing is the codec's. `te: trailers` stays.
+   * one connection only (RFC 9110 section 7.6.1): framing is the codec's. `te: trailers` stays. `content-length` stays as
+   * information; what is sent follows the `bodyLength` given with the head (and this field only to HEAD and in a 304).
    */
   readonly headers: HeaderList;
   /** The protocol an upgrade asks for, lower case: HTTP/1.1 `Upgrade`, or `:protocol` of an extended CONNECT. */
@@ -48,7 +49,10 @@ export interface BodyReceiver {
    * `consume(chunk.length)` of the side it came from.
    */
   onData(chunk: Buffer): void;
-  /** The message is complete; trailers are empty when there were none. */
+  /**
+   * The message is complete; trailers are empty when there were none. Where an upgrade was asked for it comes only after
+   * the upgrade was accepted, and is then the end of the peer's bytes.
+   */
   onEnd(trailers: HeaderList): void;
 }
 
@@ -73,7 +77,10 @@ export interface ExchangeIo {
 /** What an exchange tells its owner beyond bodies. */
 export interface ExchangeEvents extends BodyReceiver {
   onDrain(): void;
-  /** Over in both directions, or cut. Exactly once, and the last call; `undefined` = both messages are complete. */
+  /**
+   * Over in both directions, or cut. Exactly once, and the last call; `undefined` = both messages are complete. When the
+   * response was complete and its request was not, the rest of the request is given up: CANCELLED.
+   */
   onClose(error: MeshError | undefined): void;
 }
 
