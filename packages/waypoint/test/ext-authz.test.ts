@@ -396,6 +396,31 @@ describe("case 38: bodies", () => {
     });
   });
 
+  it("case 38: one that was not kept counts as cut", async () => {
+    const { port, calls } = await grpcServer(() => OK());
+    const pool = authorizers(dialPort(port));
+    expect(await pool.check(withBody(), check())).toMatchObject({ status: 413 });
+    granted(await pool.check(withBody({ allowPartialMessage: true }), check()));
+    expect(calls[0]?.attributes?.request?.http?.headers["x-envoy-auth-partial-body"]).toBe("true");
+  });
+
+  it("case 23: a header named __proto__ is a header", async () => {
+    const { port, calls } = await grpcServer(() => OK());
+    const attributes = request({
+      extra: [
+        ["__proto__", "x"],
+        ["constructor", "y"],
+      ],
+    });
+    const verdict = granted(await authorizers(dialPort(port)).check(grpc(), check(attributes)));
+    expect(verdict.headers).toEqual([
+      ["__proto__", "x"],
+      ["constructor", "y"],
+    ]);
+    const seen = Object.entries(calls[0]?.attributes?.request?.http?.headers ?? {});
+    expect(seen).toEqual(expect.arrayContaining([["constructor", "y"]]));
+  });
+
   it("case 38: text that is not UTF-8 cannot break the question", async () => {
     const { port, calls } = await grpcServer(() => OK());
     const pool = authorizers(dialPort(port));
@@ -572,6 +597,24 @@ describe("policies that ask", () => {
     expect(calls).toHaveLength(0);
     expect(await pool.check(custom, check(request({ path: "/admin" })))).toMatchObject({ policy: "shop/ask" });
     granted(await pool.check([{ ...custom[0]!, dryRun: true }], check(request({ path: "/admin" }))));
+  });
+
+  it("of the next authorizer see what the one before made of the request", async () => {
+    const first = await grpcServer(() => OK({ headers: [{ header: { key: "x-role", value: "admin" } }] }));
+    const second = await grpcServer(() => answer({ status: { code: 7 } }));
+    const pool = authorizers((cluster) => dialPort(cluster === "second" ? second.port : first.port)());
+    const policy = {
+      permissions: [{ header: { name: "x-role", stringMatch: { exact: "admin" } } }],
+      principals: [{ any: true }],
+    };
+    const rbac = fromJson(HttpRbacSchema, { shadowRules: { action: "DENY", policies: { p: policy } } });
+    const when = customPoliciesFromProto(rbac, "p");
+    if (!when.ok) throw new TypeError(when.error);
+    const provider = authorizer({ grpcService: { envoyGrpc: { clusterName: "second" }, timeout: "5s" } });
+    granted(await pool.check([{ when: when.value, dryRun: false, provider }], check()));
+    const verdict = await pool.check([...grpc(), { when: when.value, dryRun: false, provider }], check());
+    expect(verdict).toMatchObject({ kind: "refuse", authorizer: "second", policy: "p" });
+    expect(second.calls[0]?.attributes?.request?.http?.headers["x-role"]).toBe("admin");
   });
 
   it("ask about connections, too", async () => {

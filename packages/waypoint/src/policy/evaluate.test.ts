@@ -289,6 +289,20 @@ describe("connections", () => {
   });
 });
 
+describe("HTTP conditions on a connection", () => {
+  const absent = { header: { name: "x", presentMatch: false } };
+  it("are missing, not absent", () => {
+    const tcp = { ...request(), http: undefined };
+    expect(evaluateTcp(authorization(rules("ALLOW", { a: { permissions: [absent] } })), tcp).kind).toBe("refuse");
+    expect(evaluateTcp(authorization(rules("ALLOW", { a: { permissions: [notRule(absent)] } })), tcp).kind).toBe(
+      "refuse",
+    );
+    expect(evaluateTcp(authorization(rules("DENY", { a: { permissions: [notRule(absent)] } })), tcp).kind).toBe(
+      "refuse",
+    );
+  });
+});
+
 describe("an external authorizer that was not asked", () => {
   it("refuses what concerns it", () => {
     const custom = [{ when: EVERY_REQUEST, dryRun: false, provider: {} as never }];

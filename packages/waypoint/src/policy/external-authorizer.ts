@@ -92,15 +92,14 @@ export class ExternalAuthorizers {
    * @throws MeshError CANCELLED when the client left, and only then
    */
   async check(custom: readonly CustomAuthorization[], check: ExternalCheck): Promise<ExternalVerdict> {
-    const facts = PolicyFacts.of(check.attributes);
     const failures: string[] = [];
     let request: ChangeableRequest = {
-      headers: (facts.http?.headers ?? []).filter(([name]) => !name.startsWith(":")),
+      headers: (check.attributes.http?.headers ?? []).filter(([name]) => !name.startsWith(":")),
       query: check.http?.query ?? "",
     };
     let responseHeaders: HeaderList = [];
     for (const one of custom) {
-      const policy = concernedPolicy(one, facts);
+      const policy = concernedPolicy(one, factsAfter(check.attributes, request));
       if (policy === undefined) continue;
       const outcome = await this.#ask(one.provider, check, request);
       if (outcome.kind === "refuse") return { ...outcome, policy, authorizer: one.provider.name };
@@ -190,6 +189,14 @@ export class ExternalAuthorizers {
   }
 }
 
+/** What policies see of a request that authorizers changed. */
+function factsAfter(attributes: PolicyAttributes, { headers }: ChangeableRequest): PolicyFacts {
+  const { http } = attributes;
+  if (http === undefined) return PolicyFacts.of(attributes);
+  const pseudo = http.headers.filter(([name]) => name.startsWith(":"));
+  return new PolicyFacts({ ...attributes, http: { ...http, headers: [...pseudo, ...headers] } });
+}
+
 type Outcome =
   | { readonly kind: "consent"; readonly request: ChangeableRequest; readonly responseHeaders: HeaderList }
   | { readonly kind: "failed-open"; readonly message: string }
@@ -238,10 +245,10 @@ const tooLarge = ({ name, maximumBodyBytes }: ExternalAuthorizer): Outcome => ({
   message: `${name} takes bodies of at most ${maximumBodyBytes} bytes`,
 });
 
+/** Only whole bodies are to be shown, and this one is not whole, or was not kept. */
 function lacksBody({ maximumBodyBytes, allowsPartialBody }: ExternalAuthorizer, { http }: ExternalCheck): boolean {
-  const body = http?.body;
-  if (maximumBodyBytes === 0 || allowsPartialBody || body === undefined) return false;
-  return !body.isComplete || body.bytes.length > maximumBodyBytes;
+  if (maximumBodyBytes === 0 || allowsPartialBody || http === undefined) return false;
+  return http.body === undefined || !http.body.isComplete || http.body.bytes.length > maximumBodyBytes;
 }
 
 const timedOut = (timeoutMs: number): MeshError =>

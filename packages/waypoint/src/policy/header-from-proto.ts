@@ -29,7 +29,7 @@ export function headerCondition(proto: ProtoHeaderMatcher, leaning: Leaning): Re
   if (name === "") return err("header matcher: expected a name");
   if (specifier.case === "presentMatch" || specifier.case === undefined) {
     const value = specifier.value === false ? "absent" : "present";
-    return ok(onHeaders(headerMatcher({ name, value }), false));
+    return ok(onHeaders(headerMatcher({ name, value }), "asks", leaning));
   }
   const rule = textRuleFromProto(stringProto(specifier), "wire");
   if (!rule.ok) return err(`header ${name}: ${rule.error}`);
@@ -40,18 +40,19 @@ function valueCondition(proto: ProtoHeaderMatcher, rule: TextRule, leaning: Lean
   const missingAsEmpty = proto.treatMissingHeaderAsEmpty;
   const matcher = headerMatcher({ name: proto.name, value: rule.matcher, missingAsEmpty }, repeatedFields(leaning));
   const dimension = INDEXED[matcher.name];
-  const condition = onHeaders(matcher, missingAsEmpty || rule.isPresence ? "asks" : missing(leaning));
+  const absent = missingAsEmpty || rule.isPresence ? "asks" : "missing";
+  const condition = onHeaders(matcher, absent, leaning);
   const keys = dimension && rule.keysFor(dimension);
   return keys === undefined ? condition : { ...condition, necessary: [keys] };
 }
 
-/** @param absent  the answer when the request has no such header; "asks" leaves it to the matcher */
-function onHeaders(matcher: HeaderMatcher, absent: boolean | undefined | "asks"): Condition {
+/** @param absent  whether the matcher knows what to make of a header that is not there; without HTTP nobody does */
+function onHeaders(matcher: HeaderMatcher, absent: "asks" | "missing", leaning: Leaning): Condition {
   return test((facts) => {
-    if (facts.http === undefined) return absent === "asks" ? false : absent;
+    if (facts.http === undefined) return missing(leaning);
     const { headers } = facts.http;
-    if (absent === undefined && valuesOf(headers, matcher.name).length === 0) return undefined;
-    return matcher.matches(headers);
+    const isMissing = absent === "missing" && valuesOf(headers, matcher.name).length === 0;
+    return isMissing ? missing(leaning) : matcher.matches(headers);
   });
 }
 

@@ -128,10 +128,14 @@ function textOf(dimension: Exclude<Dimension, "port" | "path">, facts: PolicyFac
     case "account":
       return account && `${account.namespace}/${account.serviceAccount}`;
     case "authority":
-      return facts.http?.authority;
+      return pseudoHeader(":authority", facts);
     case "method":
-      return facts.http?.method;
+      return pseudoHeader(":method", facts);
     default:
       return dimension satisfies never;
   }
 }
+
+/** From where matchers read it. */
+const pseudoHeader = (name: string, facts: PolicyFacts): string | undefined =>
+  facts.http?.headers.find(([candidate]) => candidate === name)?.[1];

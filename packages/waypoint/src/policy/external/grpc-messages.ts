@@ -71,7 +71,7 @@ function httpRequest(
     scheme: http.scheme,
     protocol: http.protocol,
     size: BigInt(http.bodyLength ?? -1),
-    headers: headerTable(authorizer, { check, request } as AuthorizerQuestion, http, target),
+    headers: headerTable(authorizer, { check, request }, http, target),
   });
   if (body === undefined || authorizer.maximumBodyBytes === 0) return message;
   const bytes = body.bytes.subarray(0, authorizer.maximumBodyBytes);
@@ -83,7 +83,7 @@ function httpRequest(
 
 function headerTable(
   authorizer: ExternalAuthorizer,
-  { check, request }: AuthorizerQuestion,
+  { check, request }: Pick<AuthorizerQuestion, "check" | "request">,
   http: HttpCheck,
   target: string,
 ): Record<string, string> {
@@ -104,7 +104,7 @@ function headerTable(
 }
 
 export const isPartial = (authorizer: ExternalAuthorizer, { body }: HttpCheck): boolean =>
-  body !== undefined && (!body.isComplete || body.bytes.length > authorizer.maximumBodyBytes);
+  body === undefined || !body.isComplete || body.bytes.length > authorizer.maximumBodyBytes;
 
 /** Bytes off the wire as text. What is not UTF-8 becomes U+FFFD. */
 const unwired = (text: string): string =>
