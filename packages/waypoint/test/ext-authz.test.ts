@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { type AddressInfo, connect, createServer as createTcpServer } from "node:net";
 import { type Duplex, duplexPair } from "node:stream";
+import { setImmediate } from "node:timers/promises";
 import { ExtAuthzSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/ext_authz/v3/ext_authz";
 import { RBACSchema as HttpRbacSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/rbac/v3/rbac";
 import { ExtAuthzSchema as NetworkExtAuthzSchema } from "@ambit/envoy-api/envoy/extensions/filters/network/ext_authz/v3/ext_authz";
@@ -22,6 +23,7 @@ import {
   status,
 } from "@grpc/grpc-js";
 import { afterEach, describe, expect, it } from "@jest/globals";
+import { ManualClock } from "../src/balance/test-cluster.ts";
 import { evaluateHttp, evaluateTcp } from "../src/policy/evaluate.ts";
 import type { ExternalCheck, HttpCheck } from "../src/policy/external/check.ts";
 import { externalAuthorizerFromProto } from "../src/policy/external/from-proto.ts";
@@ -319,6 +321,37 @@ describe("case 38: an authorizer in trouble", () => {
         check(),
       ),
     ).toMatchObject(FAILED);
+  });
+
+  it("case 38: is dialled anew when a dial never ends, and what that brings late is closed", async () => {
+    const { port } = await grpcServer(() => OK());
+    const clock = new ManualClock();
+    const late = Promise.withResolvers<Duplex>();
+    let dials = 0;
+    const pool = new ExternalAuthorizers({ clock, dial: () => (dials++ === 0 ? late.promise : dialPort(port)()) });
+    cleanups.push(() => pool.close());
+    const first = pool.check(grpc(), check());
+    clock.advance(5_000);
+    expect(await first).toMatchObject(FAILED);
+    clock.advance(5_000);
+    await setImmediate();
+    granted(await pool.check(grpc(), check()));
+    const [ours] = duplexPair();
+    late.resolve(ours);
+    await once(ours, "close");
+    expect(dials).toBe(2);
+  });
+
+  it("case 38: does not dial for ever what closes at once", async () => {
+    let dials = 0;
+    const pool = authorizers(async () => {
+      dials++;
+      const [ours, theirs] = duplexPair();
+      theirs.destroy();
+      return ours;
+    });
+    expect(await pool.check(grpc(), check())).toMatchObject(FAILED);
+    expect(dials).toBeLessThan(20);
   });
 
   it("case 38: passes in its absence only where that is asked for", async () => {

@@ -8,6 +8,8 @@ import type { Clock } from "@ambit/shared/time";
 export type DialCluster = (cluster: string) => Promise<Duplex>;
 
 const MAX_SESSIONS_PER_CLUSTER = 16;
+/** Whoever waits has a deadline of its own; this one lets the next check dial anew. */
+const DIAL_TIMEOUT_MS = 10_000;
 const KIB = 1024;
 /** Answers are small. */
 const OPTIONS: H2Options = {
@@ -20,6 +22,7 @@ const OPTIONS: H2Options = {
 export class SessionPool {
   readonly #dial: DialCluster;
   readonly #options: H2Options;
+  readonly #clock: Clock;
   readonly #sessions = new Map<string, Set<H2Session>>();
   readonly #dialling = new Map<string, Promise<void>>();
   #isClosed = false;
@@ -27,6 +30,7 @@ export class SessionPool {
   constructor(dial: DialCluster, clock: Clock) {
     this.#dial = dial;
     this.#options = { ...OPTIONS, clock };
+    this.#clock = clock;
   }
 
   /**
@@ -65,10 +69,9 @@ export class SessionPool {
   }
 
   async #dialOnce(cluster: string): Promise<void> {
-    const transport = await this.#dial(cluster);
+    const transport = await this.#dialInTime(cluster);
     if (this.#isClosed) {
-      transport.on("error", () => {});
-      transport.destroy();
+      discard(transport);
       throw unavailable("shutting down");
     }
     const sessions = this.#sessions.get(cluster) ?? new Set();
@@ -81,6 +84,32 @@ export class SessionPool {
     });
     sessions.add(session);
   }
+
+  #dialInTime(cluster: string): Promise<Duplex> {
+    return new Promise((resolve, reject) => {
+      let isLate = false;
+      const cancelTimeout = this.#clock.after(DIAL_TIMEOUT_MS, () => {
+        isLate = true;
+        reject(unavailable(`no connection to ${cluster} within ${DIAL_TIMEOUT_MS} ms`));
+      });
+      this.#dial(cluster).then(
+        (transport) => {
+          cancelTimeout();
+          if (isLate) discard(transport);
+          else resolve(transport);
+        },
+        (error: unknown) => {
+          cancelTimeout();
+          reject(error);
+        },
+      );
+    });
+  }
+}
+
+function discard(transport: Duplex): void {
+  transport.on("error", () => {});
+  transport.destroy();
 }
 
 export const unavailable = (message: string): MeshError =>
