@@ -39,6 +39,8 @@ export const fact = {
   /** Telemetry of a whole namespace. */
   telemetryOf: (namespace: string): FactKey<KubeObject> => `telemetry|${namespace}`,
   referenceGrants: (namespace: string): FactKey<KubeObject> => `referencegrant|${namespace}`,
+  /** Roots (PEM) in a Secret or ConfigMap under `ca.crt`. */
+  caBundle: (namespace: string, name: string): FactKey<string> => `cabundle|${namespace}|${name}`,
   /** Istio's MeshConfig, from the root namespace. */
   meshConfig: (): FactKey<MeshConfigFact> => "meshconfig",
 

@@ -20,8 +20,18 @@ const DEFAULT_CONNECT_MS = 10_000;
 /** A service port by name: a header value counts as an HTTP protocol of its own. */
 const HTTP2: ReadonlySet<PortProtocol> = new Set(["http2", "grpc", "grpc-web"]);
 
+const MAX_TABLE = 5_000_011;
+
+/** Maglev needs a prime table; another size would be refused, so it counts as not given. */
+function primeOf(value: unknown): number | undefined {
+  const size = count(value);
+  if (size === undefined || size < 2 || size > MAX_TABLE) return undefined;
+  for (let factor = 2; factor * factor <= size; factor += 1) if (size % factor === 0) return undefined;
+  return size;
+}
+
 const count = (value: unknown): number | undefined =>
-  typeof value === "number" && Number.isInteger(value) && value > 0 ? value : undefined;
+  typeof value === "number" && Number.isInteger(value) && value > 0 && value <= NO_LIMIT ? value : undefined;
 
 export function clusterOptions(
   policy: TrafficPolicy,
@@ -70,7 +80,7 @@ function algorithm(loadBalancer: Fields): Pick<ClusterInit, "lbPolicy" | "lbConf
 
 function hashing(hash: Fields): Pick<ClusterInit, "lbPolicy" | "lbConfig"> {
   if (isRecord(hash["maglev"])) {
-    const tableSize = count(hash["maglev"]["tableSize"]);
+    const tableSize = primeOf(hash["maglev"]["tableSize"]);
     return {
       lbPolicy: Cluster_LbPolicy.MAGLEV,
       ...(tableSize !== undefined && { lbConfig: { case: "maglevLbConfig", value: { tableSize: BigInt(tableSize) } } }),

@@ -85,7 +85,9 @@ export const build =
   (cluster: ClusterName): readonly ClusterInit[] => {
     const rule = ruleFor(lookup, front);
     const policy = policyOf(rule, port.port, cluster.subset);
-    const tls = upstreamTls(policy, front.hostname, cluster.protocol);
+    const namespace = lookup.gateway.split("/")[0] ?? "";
+    const bundleOf = (name: string) => lookup.reader.read(fact.caBundle(namespace, name))[0];
+    const tls = upstreamTls(policy, front.hostname, cluster.protocol, bundleOf);
     if (tls.kind === "impossible") return [];
     const connectMs = milliseconds(meshConfigOf(lookup.reader).connectTimeout);
     return [
@@ -149,7 +151,13 @@ function discovery(
     case "logical-dns": {
       const logical = front.discovery === "logical-dns";
       const members = membersOf(reader.read(fact.members(front.key)));
-      const endpoints = localities({ front, port, members: logical ? members.slice(0, 1) : members, outbound });
+      const endpoints = localities({
+        front,
+        port,
+        members: logical ? members.slice(0, 1) : members,
+        outbound,
+        named: true,
+      });
       const type = logical ? Cluster_DiscoveryType.LOGICAL_DNS : Cluster_DiscoveryType.STRICT_DNS;
       return {
         clusterDiscoveryType: { case: "type", value: type },

@@ -20,8 +20,13 @@ export interface EndpointsInit {
   readonly members: readonly ServiceMember[];
   /** Outbound clusters tell by the endpoint's metadata how it is reached. */
   readonly outbound: boolean;
+  /** Whether endpoints may be DNS names: only where the cluster itself looks them up. */
+  readonly named?: boolean;
   readonly plan?: LocalityPlan;
 }
+
+/** Sums of weights must stay below 2^32. */
+const MAX_WEIGHT = 1_000_000;
 
 /** One group for each locality and priority, in a fixed order, without gaps between the priorities. */
 export function localities(init: EndpointsInit): LocalityInit[] {
@@ -56,17 +61,17 @@ interface Group {
   readonly endpoints: EndpointInit[];
 }
 
-function endpointOf({ front, port, outbound }: EndpointsInit, member: ServiceMember): EndpointInit | undefined {
+function endpointOf({ front, port, outbound, named }: EndpointsInit, member: ServiceMember): EndpointInit | undefined {
   const target = member.ports.find(({ servicePort }) => servicePort === port)?.targetPort ?? 0;
   const [ip] = member.addresses;
-  const host = ip ?? member.hostname;
+  const host = ip ?? (named ? member.hostname : "");
   if (target <= 0 || host === "" || member.weight <= 0) return undefined;
   const identity = [member.name, member.namespace, member.canonicalName, member.canonicalRevision, member.clusterId];
   const health = member.healthy || front.includesUnready ? HealthStatus.UNKNOWN : HealthStatus.UNHEALTHY;
   const tunnel = member.hbone && ip !== undefined ? formatSocketAddress({ ip, port: target }) : undefined;
   return {
     healthStatus: health,
-    loadBalancingWeight: member.weight,
+    loadBalancingWeight: Math.min(member.weight, MAX_WEIGHT),
     hostIdentifier: {
       case: "endpoint",
       value: { address: { address: tunnel === undefined ? straight(host, target) : throughTunnel(tunnel) } },

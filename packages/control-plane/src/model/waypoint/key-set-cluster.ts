@@ -9,7 +9,7 @@ import type { EnvoyResource } from "../compile-object.ts";
 import { outboundName } from "./names.ts";
 import { duration, envoyResource, filter, type Init } from "./proto.ts";
 import { type BackendContext, clusterFor, frontByHost } from "./routes/backends.ts";
-import { TLS_SOCKET } from "./tls.ts";
+import { SYSTEM_ROOTS, TLS_SOCKET } from "./tls.ts";
 
 const CONNECT_MS = 5_000;
 
@@ -75,7 +75,7 @@ function hostCluster(scope: string, name: string, { hostname, port, tls }: Host)
 
 const verifiedTls = (hostname: string) => {
   const validation: Init<typeof CertificateValidationContextSchema> = {
-    systemRootCerts: {},
+    ...SYSTEM_ROOTS,
     matchTypedSubjectAltNames: [
       { sanType: SubjectAltNameMatcher_SanType.DNS, matcher: { matchPattern: { case: "exact", value: hostname } } },
     ],

@@ -44,9 +44,7 @@ export interface MainInternalInit {
 
 export function mainInternal(init: MainInternalInit): Init<typeof ListenerSchema> {
   const { chains, workloads } = init;
-  const sorted = [...chains].sort((a, b) =>
-    a.service === b.service ? a.port - b.port : a.service < b.service ? -1 : 1,
-  );
+  const sorted = withoutDoubles(chains);
   const inspectors: Init<typeof ListenerFilterSchema>[] = [
     originalDestination(),
     filter("envoy.filters.listener.http_inspector", HttpInspectorSchema),
@@ -64,6 +62,23 @@ export function mainInternal(init: MainInternalInit): Init<typeof ListenerSchema
     filterChains: [...sorted.flatMap(({ http, tcp }) => [http ?? [], tcp ?? []].flat()), ...directChains(init)],
     filterChainMatcher: byAddress(sorted, workloads),
   };
+}
+
+/**
+ * In order of services. Two services of one hostname would have chains of one name: the first keeps it, as it does for
+ * clusters and routes, and the other cannot be reached here.
+ */
+function withoutDoubles(chains: readonly ChainFact[]): readonly ChainFact[] {
+  const sorted = [...chains].sort((a, b) =>
+    a.service === b.service ? a.port - b.port : a.service < b.service ? -1 : 1,
+  );
+  const owners = new Map<string, string>();
+  return sorted.filter(({ service, http, tcp }) => {
+    const name = http?.name ?? tcp?.name ?? "";
+    const owner = owners.get(name) ?? service;
+    owners.set(name, owner);
+    return owner === service;
+  });
 }
 
 function byAddress(chains: readonly ChainFact[], workloads: readonly IpAddress[]): Tree {

@@ -14,6 +14,7 @@ import type { BackendContext } from "./routes/backends.ts";
 import { defaultRoute } from "./routes/default-route.ts";
 import { hashPolicies } from "./routes/hash-policies.ts";
 import { type CompiledRoutes, compileHttpRoutes } from "./routes/http-route.ts";
+import { MAX_BODY_LENGTH } from "./routes/virtual-actions.ts";
 import { compileVirtualServices } from "./routes/virtual-service.ts";
 import { speaksHttp } from "./service-front.ts";
 
@@ -32,6 +33,7 @@ export function compileRoutes(reader: FactReader, mesh: MeshSettings, args: read
       return envoyResource(gateway, RouteConfigurationSchema, name, {
         name,
         validateClusters: false,
+        maxDirectResponseBodySizeBytes: 4 * MAX_BODY_LENGTH,
         virtualHosts: [{ name: `inbound|http|${port.port}`, domains: ["*"], routes: [...compiled.routes] }],
       });
     }),

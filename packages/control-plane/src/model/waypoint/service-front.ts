@@ -58,6 +58,9 @@ export function entryPortsOf(object: KubeObject): readonly FrontPort[] {
   });
 }
 
+/** What resources may be called after: a stranger name could pass for another. */
+const HOSTNAME = /^(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?$/i;
+
 export interface FrontInit {
   readonly object: KubeObject;
   readonly service: Service;
@@ -78,7 +81,7 @@ export function serviceFront(reader: FactReader, init: FrontInit): ServiceFront 
     hostname: service.hostname,
     vips: service.vips.map(({ address }) => address),
     ports,
-    gateways: init.gateways.filter((gateway) => isOurs(reader, gateway)),
+    gateways: HOSTNAME.test(service.hostname) ? init.gateways.filter((gateway) => isOurs(reader, gateway)) : [],
     discovery: discoveryOf(object),
     meshExternal: textAt(object.spec, "location") !== "MESH_INTERNAL" && object.kind === "ServiceEntry",
     includesUnready: service.loadBalancing?.healthPolicy === "AllowAll",

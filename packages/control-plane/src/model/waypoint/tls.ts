@@ -15,6 +15,11 @@ import { filter, type Init } from "./proto.ts";
 
 export const TLS_SOCKET = "tls";
 
+/** The operating system's roots, where images keep them; Envoy knows no other way to say it. */
+export const SYSTEM_ROOTS = {
+  trustedCa: { specifier: { case: "filename" as const, value: "/etc/ssl/certs/ca-certificates.crt" } },
+};
+
 /** Secrets that whoever runs the waypoint serves beside it, as istio-agent does; never asked of the control plane. */
 const ownSecret = (name: string): Init<typeof SdsSecretConfigSchema> => ({
   name,

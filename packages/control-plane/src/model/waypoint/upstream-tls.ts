@@ -2,13 +2,14 @@
 import {
   type CertificateValidationContextSchema,
   SubjectAltNameMatcher_SanType,
+  CertificateValidationContext_TrustChainVerification as Verification,
 } from "@ambit/envoy-api/envoy/extensions/transport_sockets/tls/v3/common";
 import { UpstreamTlsContextSchema } from "@ambit/envoy-api/envoy/extensions/transport_sockets/tls/v3/tls";
 import { recordAt, textAt, textsAt } from "@ambit/shared/kube";
 import type { PortProtocol } from "./derived-facts.ts";
 import type { TrafficPolicy } from "./destination-rule.ts";
 import { filter, type Init } from "./proto.ts";
-import { TLS_SOCKET } from "./tls.ts";
+import { SYSTEM_ROOTS, TLS_SOCKET } from "./tls.ts";
 
 export type UpstreamTls =
   | { readonly kind: "none" }
@@ -19,29 +20,35 @@ export type UpstreamTls =
 /**
  * What a DestinationRule's `tls` asks for. Without names of its own the server must prove the SNI's name.
  *
- * Differs: secrets by `credentialName` are not distributed; the cluster is left out rather than not verified.
+ * @param bundleOf  roots (PEM) of the Secret or ConfigMap that `credentialName` names, in the waypoint's namespace
+ * Differs: only roots are distributed, inside of the cluster; a client certificate (MUTUAL) has to be a file of the
+ * waypoint. What cannot be verified as asked is left out rather than not verified.
  */
-export function upstreamTls(policy: TrafficPolicy, hostname: string, protocol: PortProtocol): UpstreamTls {
+export function upstreamTls(
+  policy: TrafficPolicy,
+  hostname: string,
+  protocol: PortProtocol,
+  bundleOf: (name: string) => string | undefined,
+): UpstreamTls {
   const tls = recordAt(policy, "tls");
   const mode = textAt(tls, "mode");
   if (mode !== "SIMPLE" && mode !== "MUTUAL") return { kind: "none" };
-  if (textAt(tls, "credentialName") !== "") {
-    return { kind: "impossible", reason: "tls.credentialName: secrets are not distributed to waypoints" };
+  const credential = textAt(tls, "credentialName");
+  const bundle = credential === "" ? undefined : bundleOf(credential);
+  if (credential !== "" && (mode === "MUTUAL" || bundle === undefined)) {
+    return { kind: "impossible", reason: `tls.credentialName: no Secret or ConfigMap ${credential} with ca.crt` };
   }
   const [certificate, key] = [textAt(tls, "clientCertificate"), textAt(tls, "privateKey")];
   if (mode === "MUTUAL" && (certificate === "" || key === "")) {
     return { kind: "impossible", reason: "tls: MUTUAL needs clientCertificate and privateKey" };
   }
   const sni = textAt(tls, "sni") || (hostname.startsWith("*") ? "" : hostname);
-  const isHttp2 = protocol === "http2" || protocol === "grpc";
   const socket = filter(TLS_SOCKET, UpstreamTlsContextSchema, {
     sni,
     commonTlsContext: {
-      alpnProtocols: isHttp2 ? ["h2"] : ["http/1.1"],
+      alpnProtocols: protocol === "http2" || protocol === "grpc" ? ["h2"] : ["http/1.1"],
       ...(mode === "MUTUAL" && { tlsCertificates: [{ certificateChain: file(certificate), privateKey: file(key) }] }),
-      ...(tls["insecureSkipVerify"] !== true && {
-        validationContextType: { case: "validationContext", value: validation(tls, sni) },
-      }),
+      validationContextType: { case: "validationContext", value: validation(tls, sni, bundle) },
     },
   });
   return { kind: "tls", socket };
@@ -49,16 +56,23 @@ export function upstreamTls(policy: TrafficPolicy, hostname: string, protocol: P
 
 const file = (filename: string) => ({ specifier: { case: "filename" as const, value: filename } });
 
-/** Roots of a file on the waypoint, or the system's. */
-function validation(tls: TrafficPolicy, sni: string): Init<typeof CertificateValidationContextSchema> {
-  const roots = textAt(tls, "caCertificates");
+type Validation = Init<typeof CertificateValidationContextSchema>;
+
+function validation(tls: TrafficPolicy, sni: string, bundle: string | undefined): Validation {
   const names = textsAt(tls, "subjectAltNames");
   const wanted = names.length > 0 ? names : sni === "" ? [] : [sni];
+  if (tls["insecureSkipVerify"] === true) return { trustChainVerification: Verification.ACCEPT_UNTRUSTED };
   return {
-    ...(roots === "" || roots === "system" ? { systemRootCerts: {} } : { trustedCa: file(roots) }),
+    ...rootsOf(textAt(tls, "caCertificates"), bundle),
     matchTypedSubjectAltNames: wanted.map((name) => ({
       sanType: name.startsWith("spiffe://") ? SubjectAltNameMatcher_SanType.URI : SubjectAltNameMatcher_SanType.DNS,
       matcher: { matchPattern: { case: "exact", value: name } },
     })),
   };
+}
+
+/** A bundle of the mesh's objects, a file of the waypoint, or the system's roots. */
+function rootsOf(path: string, bundle: string | undefined): Pick<Validation, "trustedCa"> {
+  if (bundle !== undefined) return { trustedCa: { specifier: { case: "inlineString", value: bundle } } };
+  return path === "" || path === "system" ? SYSTEM_ROOTS : { trustedCa: file(path) };
 }

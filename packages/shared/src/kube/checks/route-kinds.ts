@@ -26,9 +26,9 @@ const MAX_TEXT = 4_096;
 /** Spec: GEP-2257. */
 const duration = matching(/^(\d{1,5}(h|m|s|ms)){1,4}$/, "a duration such as 1m30s or 500ms");
 const weight = integer(0, 1_000_000);
-const text = matching(new RegExp(`^[\\s\\S]{0,${MAX_TEXT}}$`), `a text of at most ${MAX_TEXT} characters`);
+const text = matching(new RegExp(`^[^\\0\\r\\n]{0,${MAX_TEXT}}$`), `one line of at most ${MAX_TEXT} characters`);
 const fieldName = matching(/^[!#$%&'*+.^_`|~\w-]{1,256}$/, "a header name");
-const path = matching(/^\/[\s\S]{0,1023}$/, "a path that begins with '/'");
+const path = matching(/^\/[^\0\r\n]{0,1023}$/, "a path that begins with '/'");
 
 export const atMost =
   (count: number, check: Check): Check =>
@@ -88,15 +88,15 @@ function notBoth(a: string, b: string): Check {
 const cors = fields({
   allowOrigins: atMost(64, list(text)),
   allowCredentials: boolean,
-  allowMethods: list(string),
-  allowHeaders: list(string),
-  exposeHeaders: list(string),
+  allowMethods: list(text),
+  allowHeaders: list(text),
+  exposeHeaders: list(text),
   maxAge: integer(1, 0x7fff_ffff),
 });
 
 const redirect = fields({
   scheme: oneOf("http", "https"),
-  hostname: string,
+  hostname: text,
   path: pathModifier,
   port,
   statusCode: oneOfNumbers(301, 302, 303, 307, 308),
@@ -128,7 +128,7 @@ const filter = all(
       responseHeaderModifier: headerModifier,
       requestMirror: mirror,
       requestRedirect: redirect,
-      urlRewrite: fields({ hostname: string, path: pathModifier }),
+      urlRewrite: fields({ hostname: text, path: pathModifier }),
       cors,
       extensionRef: anything,
     },

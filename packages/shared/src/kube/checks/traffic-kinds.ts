@@ -18,6 +18,7 @@ import { atMost } from "./route-kinds.ts";
 
 /** Go's durations, as Istio writes them. */
 const duration = matching(/^(\d+(\.\d+)?(h|m|s|ms|us|ns))+$/, "a duration such as 10s or 1.5s");
+const text = matching(/^[^\0\r\n]{0,65536}$/, "one line of text");
 const hostName = matching(/^(\*|[a-zA-Z0-9*]([\w.*-]{0,251}[a-zA-Z0-9])?)$/, "a host name");
 const count = integer(0, 0x7fff_ffff);
 const percent: Check = (value, path, report) => {
@@ -29,14 +30,14 @@ const MAX_ROUTES = 500;
 
 /** Exactly one of the ways Istio matches a text; an empty match would match everything. */
 const stringMatch: Check = (value, path, report) => {
-  fields({ exact: string, prefix: string, regex: string })(value, path, report);
+  fields({ exact: text, prefix: text, regex: text })(value, path, report);
   if (isRecord(value) && Object.keys(value).length > 1) report(path, "expected one of exact, prefix, regex");
 };
 
 const destination = fields({ host: hostName, subset: string, port: fields({ number: port }) }, { required: ["host"] });
-const headerOperations = fields({ set: mapping(string), add: mapping(string), remove: list(string) });
+const headerOperations = fields({ set: mapping(text), add: mapping(text), remove: list(text) });
 const headers = fields({ request: headerOperations, response: headerOperations });
-const weight = count;
+const weight = integer(0, 1_000_000);
 
 const httpMatch = fields({
   name: string,
@@ -61,12 +62,12 @@ const httpRoute = fields({
   name: string,
   match: list(httpMatch),
   route: list(fields({ destination, weight, headers }, { required: ["destination"] })),
-  redirect: anything,
+  redirect: fields({ uri: text, authority: text, scheme: text, port, redirectCode: count, derivePort: string }),
   directResponse: fields({ status: integer(100, 599), body: anything }, { required: ["status"] }),
   rewrite: fields({
-    uri: string,
-    authority: string,
-    uriRegexRewrite: fields({ match: string, rewrite: string }),
+    uri: text,
+    authority: text,
+    uriRegexRewrite: fields({ match: text, rewrite: text }),
   }),
   timeout: duration,
   retries: fields({

@@ -14,6 +14,7 @@ import { StatusCode } from "@ambit/envoy-api/envoy/type/v3/http_status";
 import { type KubeObject, recordAt, textAt, textsAt } from "@ambit/shared/kube";
 import type { HttpFilterInit, NetworkFilterInit } from "../guards.ts";
 import { duration, filter, type Init, sortedRecord } from "../proto.ts";
+import { isChangeable } from "../routes/header-changes.ts";
 import { milliseconds } from "../time.ts";
 import type { FieldContext } from "./fields.ts";
 import { actionOf, HTTP_RBAC, isDryRun, namedRules, TCP_RBAC } from "./rbac-filters.ts";
@@ -139,14 +140,14 @@ function httpAuthorizer(authorizer: Authorizer, provider: string): Init<typeof H
     failureModeAllow: settings["failOpen"] === true,
     statusOnError: { code: STATUS_CODES.has(statusOnError) ? (statusOnError as StatusCode) : StatusCode.Forbidden },
     filterEnabledMetadata: enabledFor(provider, HTTP_RBAC),
-    ...(typeof body["maxRequestBytes"] === "number" && {
+    ...(isPositive(body["maxRequestBytes"]) && {
       withRequestBody: {
         maxRequestBytes: body["maxRequestBytes"],
         allowPartialMessage: body["allowPartialMessage"] === true,
         packAsBytes: body["packAsBytes"] === true,
       },
     }),
-    ...(isHttp && { allowedHeaders: headerList(checkedHeaders(settings)) }),
+    ...(isHttp && headerList("allowedHeaders", checkedHeaders(settings))),
   };
 }
 
@@ -159,28 +160,37 @@ function httpService(authorizer: Authorizer): Init<typeof HttpServiceSchema> {
       httpUpstreamType: { case: "cluster", value: cluster },
       timeout: timeoutOf(authorizer),
     },
-    pathPrefix: textAt(settings, "pathPrefix"),
+    pathPrefix: textAt(settings, "pathPrefix").replace(/[\0\r\n]/g, ""),
     ...(added.length > 0 && {
       authorizationRequest: {
-        headersToAdd: added.flatMap(([key, value]) => (typeof value === "string" ? [{ key, value }] : [])),
+        headersToAdd: added.flatMap(([key, value]) => (isHeader(key, value) ? [{ key, value: String(value) }] : [])),
       },
     }),
     authorizationResponse: {
-      allowedUpstreamHeaders: headerList(textsAt(settings, "headersToUpstreamOnAllow")),
-      allowedClientHeaders: headerList(textsAt(settings, "headersToDownstreamOnDeny")),
-      allowedClientHeadersOnSuccess: headerList(textsAt(settings, "headersToDownstreamOnAllow")),
+      ...headerList("allowedUpstreamHeaders", textsAt(settings, "headersToUpstreamOnAllow")),
+      ...headerList("allowedClientHeaders", textsAt(settings, "headersToDownstreamOnDeny")),
+      ...headerList("allowedClientHeadersOnSuccess", textsAt(settings, "headersToDownstreamOnAllow")),
     },
   };
 }
+
+const isPositive = (value: unknown): value is number =>
+  typeof value === "number" && Number.isInteger(value) && value > 0 && value <= 0xffff_ffff;
+
+const isHeader = (key: string, value: unknown): boolean =>
+  isChangeable(key) && typeof value === "string" && !/[\0\r\n]/.test(value);
 
 const checkedHeaders = (settings: Fields): readonly string[] => {
   const listed = textsAt(settings, "includeRequestHeadersInCheck");
   return listed.length > 0 ? listed : textsAt(settings, "includeHeadersInCheck");
 };
 
-/** Exact names, `prefix*` or `*suffix`, in any case. */
-const headerList = (names: readonly string[]): Init<typeof ListStringMatcherSchema> => ({
-  patterns: names
+/** Exact names, `prefix*` or `*suffix`, in any case; no field for none, for an empty list is refused. */
+function headerList<Field extends string>(
+  field: Field,
+  names: readonly string[],
+): { readonly [name in Field]?: Init<typeof ListStringMatcherSchema> } {
+  const patterns = names
     .filter((name) => name !== "" && name !== "*")
     .map((name) => ({
       ignoreCase: true,
@@ -189,8 +199,9 @@ const headerList = (names: readonly string[]): Init<typeof ListStringMatcherSche
         : name.startsWith("*")
           ? { case: "suffix" as const, value: name.slice(1) }
           : { case: "exact" as const, value: name },
-    })),
-});
+    }));
+  return patterns.length === 0 ? {} : ({ [field]: { patterns } } as never);
+}
 
 /** Settings of a provider of the mesh config, by its kind. */
 export function authorizerSettings(

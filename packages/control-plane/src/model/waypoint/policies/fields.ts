@@ -211,7 +211,7 @@ const CONDITIONS: ReadonlyMap<string, RuleField> = new Map([
   ["request.auth.presenter", l7(readClaim(["azp"]))],
 ]);
 
-const HEADER_KEY = /^request\.headers\[([^\]\s:]{1,256})\]$/;
+const HEADER_KEY = /^request\.headers\[([!#$%&'*+.^_`|~\w-]{1,256})\]$/;
 const CLAIM_KEY = /^request\.auth\.claims((?:\[[^[\]]{1,256}\]){1,16})$/;
 const METADATA_KEY = /^experimental\.envoy\.filters\.([^[\]]{1,256})\[([^[\]]{1,256})\]$/;
 

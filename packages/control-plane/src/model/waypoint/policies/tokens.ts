@@ -6,8 +6,11 @@ import {
 } from "@ambit/envoy-api/envoy/extensions/filters/http/jwt_authn/v3/config";
 import { type KubeObject, recordsAt, textAt, textsAt } from "@ambit/shared/kube";
 import type { HttpFilterInit } from "../guards.ts";
+import { UNKNOWN_SERVICE } from "../names.ts";
 import { duration, filter, type Init } from "../proto.ts";
+import { isChangeable } from "../routes/header-changes.ts";
 import { milliseconds } from "../time.ts";
+import { hasPublicKey } from "./key-set.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 type ProviderInit = Init<typeof JwtProviderSchema>;
@@ -19,8 +22,8 @@ export type KeySetCluster = (uri: URL) => string;
 const FETCH_TIMEOUT_MS = 5_000;
 const CACHE_MS = 20 * 60_000;
 const PAYLOAD = "payload";
-/** Without keys nothing verifies: never a well-known key in their place. */
-const NO_KEYS = '{"keys":[]}';
+/** Where keys are "fetched" from for a rule without usable ones: nothing is there, so no token of that issuer is good. */
+const NO_KEYS = new URL("https://no-keys.invalid/");
 const MAX_RULES = 64;
 
 /** Nothing without a rule. Rules of several policies hold together: a token of any of their issuers is good. */
@@ -48,8 +51,9 @@ export function tokenFilters(policies: readonly KubeObject[], clusterOf: KeySetC
 
 function providerOf(rule: Fields, clusterOf: KeySetCluster): ProviderInit {
   const fromHeaders = recordsAt(rule, "fromHeaders")
-    .filter((each) => textAt(each, "name") !== "")
+    .filter((each) => isChangeable(textAt(each, "name")))
     .map((each) => ({ name: textAt(each, "name"), valuePrefix: textAt(each, "prefix") }));
+  const payloadHeader = textAt(rule, "outputPayloadToHeader");
   const spaced = textsAt(rule, "spaceDelimitedClaims");
   return {
     issuer: textAt(rule, "issuer"),
@@ -59,28 +63,29 @@ function providerOf(rule: Fields, clusterOf: KeySetCluster): ProviderInit {
     fromHeaders,
     fromParams: [...textsAt(rule, "fromParams")],
     fromCookies: [...textsAt(rule, "fromCookies")],
-    forwardPayloadHeader: textAt(rule, "outputPayloadToHeader"),
+    forwardPayloadHeader: isChangeable(payloadHeader) ? payloadHeader : "",
     payloadInMetadata: PAYLOAD,
     normalizePayloadInMetadata: { spaceDelimitedClaims: ["scope", "permission", ...spaced] },
     claimToHeaders: recordsAt(rule, "outputClaimToHeaders")
-      .filter((each) => textAt(each, "header") !== "" && textAt(each, "claim") !== "")
+      .filter((each) => isChangeable(textAt(each, "header")) && textAt(each, "claim") !== "")
       .map((each) => ({ headerName: textAt(each, "header"), claimName: textAt(each, "claim") })),
     clearRouteCache: true,
   };
 }
 
-/** Keys in the policy count before keys at a URI. */
+/** Keys in the policy count before keys at a URI. Never a key of our own in place of missing ones. */
 function keysOf(rule: Fields, clusterOf: KeySetCluster): NonNullable<ProviderInit["jwksSourceSpecifier"]> {
   const inline = textAt(rule, "jwks");
-  const uri = inline === "" ? keySetUri(textAt(rule, "jwksUri")) : undefined;
-  if (!uri) {
-    return { case: "localJwks", value: { specifier: { case: "inlineString", value: inline || NO_KEYS } } };
+  if (inline !== "" && hasPublicKey(inline)) {
+    return { case: "localJwks", value: { specifier: { case: "inlineString", value: inline } } };
   }
+  const uri = inline === "" ? keySetUri(textAt(rule, "jwksUri")) : undefined;
+  const cluster = uri ? clusterOf(uri) : UNKNOWN_SERVICE;
   const timeout = duration(milliseconds(rule["timeout"]) || FETCH_TIMEOUT_MS);
   return {
     case: "remoteJwks",
     value: {
-      httpUri: { uri: uri.href, httpUpstreamType: { case: "cluster", value: clusterOf(uri) }, timeout },
+      httpUri: { uri: (uri ?? NO_KEYS).href, httpUpstreamType: { case: "cluster", value: cluster }, timeout },
       cacheDuration: duration(CACHE_MS),
     },
   };

@@ -1,4 +1,6 @@
-const MAX_LENGTH = 1_024;
+/** Envoy's limits. */
+const MAX_LENGTH = 256;
+const LITERAL = /^[\w.~%!$&'()+,;:@=-]*$/;
 
 /**
  * Istio's path template in Envoy's spelling: `{*}` one segment, `{**}` any number of them and only as the last operator.
@@ -11,7 +13,7 @@ export function uriTemplateOf(text: string): string | undefined {
   const spelled: string[] = [];
   for (const segment of segments) {
     const isOperator = segment === "{*}" || segment === "{**}";
-    if (!isOperator && /[*{}]/.test(segment)) return undefined;
+    if (!isOperator && !LITERAL.test(segment)) return undefined;
     if (isOperator && ended) return undefined;
     ended ||= segment === "{**}";
     spelled.push(segment === "{*}" ? "*" : segment === "{**}" ? "**" : segment);

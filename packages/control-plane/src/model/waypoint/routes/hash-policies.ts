@@ -3,6 +3,7 @@ import type { RouteAction_HashPolicySchema } from "@ambit/envoy-api/envoy/config
 import { isRecord, recordAt, textAt } from "@ambit/shared/kube";
 import { duration, type Init } from "../proto.ts";
 import { milliseconds } from "../time.ts";
+import { isChangeable } from "./header-changes.ts";
 
 type HashInit = Init<typeof RouteAction_HashPolicySchema>;
 
@@ -10,13 +11,15 @@ type HashInit = Init<typeof RouteAction_HashPolicySchema>;
 export function hashPolicies(loadBalancer: Readonly<Record<string, unknown>>): readonly HashInit[] {
   const hash = recordAt(loadBalancer, "consistentHash");
   const header = textAt(hash, "httpHeaderName");
-  if (header !== "") return [{ policySpecifier: { case: "header", value: { headerName: header } } }];
+  if (isChangeable(header)) return [{ policySpecifier: { case: "header", value: { headerName: header } } }];
   const query = textAt(hash, "httpQueryParameterName");
   if (query !== "") return [{ policySpecifier: { case: "queryParameter", value: { name: query } } }];
   if (hash["useSourceIp"] === true) {
     return [{ policySpecifier: { case: "connectionProperties", value: { sourceIp: true } } }];
   }
-  return isRecord(hash["httpCookie"]) ? [cookieHash(hash["httpCookie"])] : [];
+  return isRecord(hash["httpCookie"]) && textAt(hash["httpCookie"], "name") !== ""
+    ? [cookieHash(hash["httpCookie"])]
+    : [];
 }
 
 function cookieHash(cookie: Readonly<Record<string, unknown>>): HashInit {

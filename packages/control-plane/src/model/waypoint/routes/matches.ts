@@ -93,8 +93,10 @@ function pathOf(given: unknown): PathPart | undefined {
 }
 
 /** Whole segments: `/a` is no prefix of `/ab`, and its own trailing slash says nothing. */
-function prefixPart(value: string): PathPart {
+function prefixPart(value: string): PathPart | undefined {
   const bare = value.replace(/\/+$/, "");
+  // No path has these: they begin the query and the fragment.
+  if (/[?#]/.test(bare)) return undefined;
   if (bare === "") return { specifier: { case: "prefix", value: "/" }, exact: 0, prefix: 1, shown: "/" };
   return {
     specifier: { case: "pathSeparatedPrefix", value: bare },

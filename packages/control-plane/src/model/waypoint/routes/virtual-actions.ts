@@ -50,6 +50,9 @@ function redirectPort(redirect: Fields, scheme: string, requestPort: number): nu
   return requestPort === wellKnown ? undefined : requestPort;
 }
 
+/** Of an answer that is in the route itself. */
+export const MAX_BODY_LENGTH = 256 * 1024;
+
 export function directResponseOf(response: unknown): Action | undefined {
   if (!isRecord(response)) return undefined;
   const { status } = response;
@@ -57,6 +60,8 @@ export function directResponseOf(response: unknown): Action | undefined {
   const text = textAt(body, "string");
   const bytes = textAt(body, "bytes");
   const isStatus = typeof status === "number" && Number.isInteger(status) && status >= 200 && status < 600;
+  if (text.length + bytes.length > MAX_BODY_LENGTH)
+    return { action: { case: "directResponse", value: { status: 500 } } };
   return {
     action: {
       case: "directResponse",

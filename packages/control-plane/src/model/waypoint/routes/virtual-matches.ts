@@ -9,6 +9,7 @@ import { isPattern } from "../pattern.ts";
 import { claim } from "../policies/fields.ts";
 import { regex, type StringInit } from "../policies/matchers.ts";
 import type { Init } from "../proto.ts";
+import { isChangeable } from "./header-changes.ts";
 import type { MatchInit, RankedMatch } from "./matches.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -111,8 +112,9 @@ function headersOf(match: Fields): Headers | undefined {
   ];
   for (const [name, value, invert] of asked) {
     const matcher = stringOf(value);
-    if (!matcher) return undefined;
     const path = claimPath(name);
+    const isNamed = path !== undefined || name.startsWith(":") || isChangeable(name) || name.toLowerCase() === "host";
+    if (!matcher || !isNamed) return undefined;
     if (path) found.claims.push(claimMatch(path, matcher, invert));
     else found.headers.push(headerMatch(name, matcher, invert));
   }
@@ -148,7 +150,7 @@ function queryOf(query: Fields): QueryInit[] | undefined {
   const found: QueryInit[] = [];
   for (const [name, value] of Object.entries(query)) {
     const matcher = stringOf(value);
-    if (!matcher) return undefined;
+    if (!matcher || name === "" || name.length > 1_024) return undefined;
     found.push({
       name,
       queryParameterMatchSpecifier:

@@ -3,7 +3,7 @@ import type { RouteActionSchema } from "@ambit/envoy-api/envoy/config/route/v3/r
 import { isRecord, type KubeObject, namespaceOf, recordAt, recordsAt, textAt } from "@ambit/shared/kube";
 import type { ServiceFront } from "../derived-facts.ts";
 import { policyOf, ruleFor } from "../destination-rule.ts";
-import { isPattern } from "../pattern.ts";
+import { isSubstitution } from "../pattern.ts";
 import { duration, type Init } from "../proto.ts";
 import { milliseconds } from "../time.ts";
 import type { Backend, BackendContext } from "./backends.ts";
@@ -164,7 +164,7 @@ function rewriteOf(rewrite: unknown, { match }: RankedMatch): Partial<ForwardIni
   const pattern = recordAt(rewrite, "uriRegexRewrite");
   const host: Partial<ForwardInit> =
     authority === "" ? {} : { hostRewriteSpecifier: { case: "hostRewriteLiteral", value: authority } };
-  if (isPattern(textAt(pattern, "match"))) {
+  if (isSubstitution(textAt(pattern, "match"), textAt(pattern, "rewrite"))) {
     const regexRewrite = { pattern: { regex: textAt(pattern, "match") }, substitution: textAt(pattern, "rewrite") };
     return { ...host, regexRewrite };
   }
