@@ -9,6 +9,7 @@ import { afterEach, describe, expect, it } from "@jest/globals";
 const USE = "istio.io/use-waypoint";
 const USE_NAMESPACE = "istio.io/use-waypoint-namespace";
 const WEB = "http://web.app/";
+const CART = "http://cart.app/";
 
 interface Entry {
   readonly namespace: string;
@@ -41,17 +42,30 @@ interface Entry {
     ).workloads;
   const label = (kind: string, name: string, labels: Record<string, string | null>): Promise<unknown> =>
     lab.client.label({ kind, ...(kind === "Namespace" ? {} : { namespace: "app" }), name, labels, overwrite: true });
-  /** The log of one of the waypoint's pods names the path, so the request went through it. */
-  const wentThrough = async (name: string, path: string, namespace = "app"): Promise<boolean> => {
-    for (const pod of await waypointPods(name, namespace)) {
-      if (ambit("logs", `${namespace}/${pod.name}`).stdout.includes(path)) return true;
-    }
-    return false;
+  /** Requests each of the waypoint's pods has served, by the name of the pod. */
+  const served = async (name = "waypoint", namespace = "app"): Promise<Record<string, number>> => {
+    const counts = (await waypointPods(name, namespace)).map(async (pod) => {
+      const { stdout } = await lab.exec({ namespace, pod: pod.name }, ["curl", "-s", "http://localhost:15020/metrics"]);
+      const samples = stdout.split("\n").filter((line) => line.startsWith("istio_requests_total{"));
+      return [pod.name, samples.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0)] as const;
+    });
+    return Object.fromEntries(await Promise.all(counts));
   };
-  const answers = (path: string, url = WEB): Promise<true> =>
-    eventually(`${path} is answered`, async () => (await lab.get("app/client", `${url}${path}`)).status === 200);
-  const anyoneKnows = (path: string, names: readonly string[]): Promise<boolean[]> =>
-    Promise.all(names.map((name) => wentThrough(name, path)));
+  const total = async (name: string, namespace = "app"): Promise<number> =>
+    Object.values(await served(name, namespace)).reduce((sum, count) => sum + count, 0);
+  /** Answered, and counted by that waypoint. */
+  const goesThrough = async (name: string, url: string, namespace = "app"): Promise<boolean> => {
+    const before = await total(name, namespace);
+    return (await lab.get("app/client", url)).status === 200 && (await total(name, namespace)) > before;
+  };
+  /** Answered, and counted by none of these. */
+  const passes = async (names: readonly string[], url: string): Promise<boolean> => {
+    const before = await Promise.all(names.map((name) => total(name)));
+    if ((await lab.get("app/client", url)).status !== 200) return false;
+    return (await Promise.all(names.map((name) => total(name)))).every((count, at) => count === before[at]);
+  };
+  const becomes = (what: string, condition: () => Promise<boolean>): Promise<true> =>
+    eventually(what, condition, 20_000);
 
   afterEach(async () => {
     await label("Namespace", "app", { [USE]: null, [USE_NAMESPACE]: null });
@@ -70,8 +84,7 @@ interface Entry {
     const said = must(waypoint("apply", "-n", "app", "--enroll-namespace", "--wait"));
     expect(said).toContain("waypoint app/waypoint is ready");
     expect(must(waypoint("list", "-n", "app"))).toMatch(/waypoint +default +service +True +1\/1/);
-    await answers("one-command");
-    await eventually("the waypoint's log", () => wentThrough("waypoint", "one-command"));
+    await becomes("web goes through it", () => goesThrough("waypoint", WEB));
     expect(must(ambit("explain", "service/app/web"))).toContain("waypoint app/waypoint, by the namespace's label");
   });
 
@@ -88,18 +101,58 @@ interface Entry {
       expect(await lab.client.objects({ kind, namespace: "app", name: "waypoint" })).toEqual([]);
   });
 
+  /** Short requests at a steady rate, and long ones that are always on the way, while something happens. */
+  const lossDuring = async (change: () => Promise<unknown>): Promise<Record<string, unknown>> => {
+    const loads = [
+      await lab.load("app/client", WEB, 90, 100),
+      await lab.load("app/client", `${WEB}?delay=1500`, 90, 4),
+    ];
+    await change();
+    const results = await Promise.all(
+      loads.map((load) => {
+        load.finish();
+        return load.result;
+      }),
+    );
+    for (const { ok } of results) expect(ok).toBeGreaterThan(10);
+    return Object.fromEntries(results.flatMap(({ failed, firstError }) => (failed > 0 ? [[firstError, failed]] : [])));
+  };
+
   it("loses no request while it grows to three pods and shrinks to one", async () => {
     must(waypoint("apply", "-n", "app", "--enroll-namespace", "--wait"));
-    await answers("before");
-    const load = await lab.load("app/client", WEB, 60, 100);
-    must(waypoint("apply", "-n", "app", "--replicas", "3", "--wait"));
-    await eventually("three serve", async () => (await waypointPods()).filter((pod) => pod.ready).length === 3);
-    must(waypoint("apply", "-n", "app", "--replicas", "1"));
-    await eventually("one is left", async () => (await waypointPods()).length === 1, 45_000);
-    load.finish();
-    const result = await load.result;
-    expect({ failed: result.failed, why: result.firstError }).toEqual({ failed: 0, why: "" });
-    expect(result.ok).toBeGreaterThan(100);
+    await becomes("web goes through it", () => goesThrough("waypoint", WEB));
+    const lost = await lossDuring(async () => {
+      must(waypoint("apply", "-n", "app", "--replicas", "3", "--wait"));
+      must(waypoint("apply", "-n", "app", "--replicas", "1"));
+      await eventually("one is left", async () => (await waypointPods()).length === 1, 45_000);
+    });
+    expect(lost).toEqual({});
+  }, 150_000);
+
+  it("loses no request while its pods are replaced", async () => {
+    must(waypoint("apply", "-n", "app", "--enroll-namespace", "--replicas", "2", "--wait"));
+    await becomes("web goes through it", () => goesThrough("waypoint", WEB));
+    const before = new Set((await waypointPods()).map((pod) => pod.name));
+    const lost = await lossDuring(async () => {
+      const [gateway] = await lab.client.objects({ kind: "Gateway", namespace: "app", name: "waypoint" });
+      const { annotations } = gateway?.metadata ?? {};
+      const spec = { ...gateway?.spec, infrastructure: { labels: { generation: "next" } } };
+      await lab.apply({
+        ...gateway,
+        metadata: { name: "waypoint", namespace: "app", annotations },
+        spec,
+        status: undefined,
+      });
+      await eventually(
+        "two new pods",
+        async () => {
+          const pods = await waypointPods();
+          return pods.length === 2 && pods.every((pod) => pod.ready && !before.has(pod.name));
+        },
+        60_000,
+      );
+    });
+    expect(lost).toEqual({});
   }, 150_000);
 
   it("spreads the requests of one client over all its pods, by stream and not by connection", async () => {
@@ -108,17 +161,11 @@ interface Entry {
     // Without it, ztunnels keep to the pods of their own zone.
     const annotations = { ...gateway?.metadata.annotations, "networking.istio.io/traffic-distribution": "Any" };
     await lab.apply({ ...gateway, metadata: { name: "waypoint", namespace: "app", annotations }, status: undefined });
-    await eventually(
-      "every pod has served",
-      async () => {
-        for (let n = 0; n < 10; n++) await lab.get("app/client", `${WEB}spread-over-all`);
-        const pods = await waypointPods();
-        return (
-          pods.length === 3 && pods.every((pod) => ambit("logs", `app/${pod.name}`).stdout.includes("spread-over-all"))
-        );
-      },
-      60_000,
-    );
+    await becomes("every pod serves", async () => {
+      await lab.get("app/client", WEB);
+      const counts = Object.values(await served());
+      return counts.length === 3 && counts.every((count) => count > 0);
+    });
   }, 120_000);
 
   it("starts again when it is killed", async () => {
@@ -129,39 +176,28 @@ interface Entry {
       const [now] = await waypointPods();
       return now?.restarts === 1 && now.ready && now.pid !== before?.pid;
     });
-    await answers("after-kill");
+    await becomes("web goes through it again", () => goesThrough("waypoint", WEB));
   });
 
   it("takes manifests of Istio's class", async () => {
     must(waypoint("apply", "-n", "app", "--class", "istio-waypoint", "--wait", "--enroll-namespace"));
-    await answers("istio-class");
-    await eventually("the waypoint's log", () => wentThrough("waypoint", "istio-class"));
+    await becomes("web goes through it", () => goesThrough("waypoint", WEB));
   });
 
   it("is passed by a service that opts out, and only by that one", async () => {
     must(waypoint("apply", "-n", "app", "--enroll-namespace", "--wait"));
     await label("Service", "web", { [USE]: "none" });
-    await eventually("web is answered without it", async () => {
-      const path = `opted-out-${Date.now()}`;
-      return (await lab.get("app/client", WEB + path)).status === 200 && !(await wentThrough("waypoint", path));
-    });
-    await answers("still-in", "http://cart.app/");
-    await eventually("cart goes through it", () => wentThrough("waypoint", "still-in"));
+    await becomes("web is answered without it", () => passes(["waypoint"], WEB));
+    await becomes("cart goes through it", () => goesThrough("waypoint", CART));
   });
 
   it("yields to the waypoint that a service names itself", async () => {
     must(waypoint("apply", "-n", "app", "--enroll-namespace", "--wait"));
     must(waypoint("apply", "-n", "app", "--name", "front", "--wait"));
     await label("Service", "web", { [USE]: "front" });
-    await eventually("web goes through front", async () => {
-      const path = `front-${Date.now()}`;
-      return (await lab.get("app/client", WEB + path)).status === 200 && (await wentThrough("front", path));
-    });
-    await answers("other-service", "http://cart.app/");
-    await eventually(
-      "cart stays",
-      async () => (await anyoneKnows("other-service", ["waypoint", "front"])).join() === "true,false",
-    );
+    await becomes("web goes through front", () => goesThrough("front", WEB));
+    expect(await passes(["waypoint"], WEB)).toBe(true);
+    await becomes("cart stays", () => goesThrough("waypoint", CART));
   }, 120_000);
 
   it("serves another namespace when it admits it", async () => {
@@ -180,10 +216,7 @@ interface Entry {
       30_000,
     );
     await label("Namespace", "app", { [USE]: "shared", [USE_NAMESPACE]: "infra" });
-    await eventually("web goes through it", async () => {
-      const path = `shared-${Date.now()}`;
-      return (await lab.get("app/client", WEB + path)).status === 200 && (await wentThrough("shared", path, "infra"));
-    });
+    await becomes("web goes through it", () => goesThrough("shared", WEB, "infra"));
   }, 120_000);
 });
 
