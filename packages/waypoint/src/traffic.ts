@@ -13,7 +13,12 @@ import type { Cluster, Endpoint } from "./balance/model.ts";
 import { type Originator, OWN_CALL } from "./forward/connect-originate.ts";
 import type { PeerDirectory } from "./forward/peer-directory.ts";
 import { UpstreamPool, type UpstreamRoute } from "./forward/upstream-pool.ts";
-import { createUpstreamConnection, type DownstreamExchange, defaultConnectOptions } from "./http/index.ts";
+import {
+  createUpstreamConnection,
+  type DownstreamExchange,
+  defaultConnectOptions,
+  type UpstreamConnection,
+} from "./http/index.ts";
 import { LiveTrafficSet } from "./live-traffic.ts";
 import type { HttpChain, RouteModel, TcpChain } from "./model/route-model.ts";
 import {
@@ -179,12 +184,17 @@ export class WaypointTraffic implements Stages, ConnectionServices {
     return (await this.#init.originator.open(OWN_CALL, { cluster, endpoint, client: this.#init.ownAddress })).transport;
   }
 
-  connect(permit: RequestPermit, context: RoutedContext, { cluster, endpoint, fresh }: Upstream) {
+  connect(
+    permit: RequestPermit,
+    context: RoutedContext,
+    { cluster, endpoint, fresh }: Upstream,
+    use: (connection: UpstreamConnection) => void,
+  ): Promise<void> {
     const wanted = cluster.http.protocol;
     const version = context.exchange.head.version === "HTTP/2" ? "HTTP/2" : "HTTP/1.1";
     const protocol = wanted === "http2" ? "HTTP/2" : wanted === "http1" ? "HTTP/1.1" : version;
     const client = `${context.tunnel.client.ip} ${context.tunnel.peerPrincipal}`;
-    return this.#pool.acquire(permit, { cluster, endpoint, protocol, client, context }, fresh);
+    return this.#pool.acquire(permit, { cluster, endpoint, protocol, client, context }, use, fresh);
   }
 
   async open(

@@ -35,7 +35,8 @@ export interface AttemptInit {
   readonly body: RequestBody;
   readonly bodyLength: BodyLength;
   readonly owner: AttemptOwner;
-  connect(endpoint: Endpoint): Promise<UpstreamConnection>;
+  /** Calls `use` with a connection that has room, in the turn in which it has it. */
+  connect(endpoint: Endpoint, use: (connection: UpstreamConnection) => void): Promise<void>;
   /** The head for this endpoint; called once the endpoint is known. */
   headFor(endpoint: Endpoint): OutgoingRequest;
   onPicked(endpoint: Endpoint): void;
@@ -70,9 +71,10 @@ export class Attempt implements UpstreamEvents {
   /** Picks and connects. Its failures come as `onFailed`, in a later turn or this one. */
   async start(): Promise<void> {
     try {
-      const connection = await this.#connect();
-      if (this.#abandoned) return;
-      this.#send(connection);
+      const endpoint = this.#pick();
+      await this.#init.connect(endpoint, (connection) => {
+        if (!this.#abandoned) this.#send(connection, endpoint);
+      });
     } catch (error) {
       this.#fail(MeshError.from(error, ErrorCode.UPSTREAM_CONNECT_FAILED, { origin: "upstream", retry: "safe" }));
     }
@@ -137,8 +139,8 @@ export class Attempt implements UpstreamEvents {
     }
   }
 
-  async #connect(): Promise<UpstreamConnection> {
-    const { balancers, cluster, pick, connect, onPicked } = this.#init;
+  #pick(): Endpoint {
+    const { balancers, cluster, pick, onPicked } = this.#init;
     const picked = balancers.pick(cluster, pick);
     if (picked.kind === "none") {
       const code = picked.reason === "circuit-open" ? ErrorCode.CIRCUIT_OPEN : ErrorCode.NO_HEALTHY_UPSTREAM;
@@ -147,13 +149,12 @@ export class Attempt implements UpstreamEvents {
     this.#token = picked.token;
     balancers.started(picked.token);
     onPicked(picked.endpoint);
-    return connect(picked.endpoint);
+    return picked.endpoint;
   }
 
-  #send(connection: UpstreamConnection): void {
+  #send(connection: UpstreamConnection, endpoint: Endpoint): void {
     const { body, bodyLength, headFor, onConnected } = this.#init;
     onConnected(connection.version);
-    const { endpoint } = this.#token!;
     this.#exchange = connection.request(headFor(endpoint), bodyLength, this);
     body.attach(this.#exchange);
   }

@@ -37,7 +37,11 @@ export interface ForwardInit {
   readonly clock: Clock;
   readonly random: Random;
   readonly balancers: ClusterBalancers;
-  connect(permit: RequestPermit, endpoint: Endpoint, fresh: boolean): Promise<UpstreamConnection>;
+  connect(
+    permit: RequestPermit,
+    to: { readonly endpoint: Endpoint; readonly fresh: boolean },
+    use: (connection: UpstreamConnection) => void,
+  ): Promise<void>;
   peerOf(endpoint: Endpoint): PeerInfo;
   /** Answers in our own name; the head was not sent yet. */
   answer(error: MeshError): void;
@@ -224,7 +228,7 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
         ...(hash.key === undefined ? {} : { hash: hashText(hash.key) }),
         isFinalTry: this.#attempts > (retry?.retries ?? 0),
       },
-      connect: (endpoint) => this.#init.connect(this.#permit, endpoint, fresh),
+      connect: (endpoint, use) => this.#init.connect(this.#permit, { endpoint, fresh }, use),
       headFor: () =>
         attemptHead(this.#init.template, this.#init.context, {
           attempt: this.#attempts,

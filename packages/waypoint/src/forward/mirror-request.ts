@@ -15,7 +15,7 @@ import type {
 export interface MirrorInit {
   readonly head: OutgoingRequest;
   readonly bodyLength: BodyLength;
-  connect(): Promise<UpstreamConnection>;
+  connect(use: (connection: UpstreamConnection) => void): Promise<void>;
   /** Exactly once; `undefined` = it was answered. */
   onEnd(error: MeshError | undefined): void;
 }
@@ -33,10 +33,9 @@ export class MirrorRequest implements UpstreamEvents {
 
   constructor(init: MirrorInit) {
     this.#init = init;
-    init.connect().then(
-      (connection) => this.#send(connection),
-      (error: unknown) => this.#over(MeshError.from(error, ErrorCode.UPSTREAM_CONNECT_FAILED)),
-    );
+    init
+      .connect((connection) => this.#send(connection))
+      .catch((error: unknown) => this.#over(MeshError.from(error, ErrorCode.UPSTREAM_CONNECT_FAILED)));
   }
 
   /** One chunk of the original's body; copied when it has to wait. */

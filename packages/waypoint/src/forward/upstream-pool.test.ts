@@ -90,47 +90,59 @@ function poolOf(limit = 1, maxConnections = 10) {
   return { clock, opened, pool };
 }
 
-const taken = async (acquired: Promise<UpstreamConnection>): Promise<Connection> => {
-  const connection = (await acquired) as unknown as Connection;
-  connection.active += 1;
-  return connection;
+/** Takes a connection's room, as a request would. */
+const take = (connection: UpstreamConnection): Connection => {
+  const taken = connection as unknown as Connection;
+  taken.active += 1;
+  return taken;
 };
 
 describe("UpstreamPool", () => {
   it("uses an idle connection again, the one used last first", async () => {
     const { opened, pool } = poolOf();
-    const first = await taken(pool.acquire(permit, routeTo()));
-    const second = await taken(pool.acquire(permit, routeTo()));
+    const first = await pool.acquire(permit, routeTo(), take);
+    const second = await pool.acquire(permit, routeTo(), take);
     first.active = 0;
     second.active = 0;
-    expect(await taken(pool.acquire(permit, routeTo()))).toBe(second);
+    expect(await pool.acquire(permit, routeTo(), take)).toBe(second);
     expect(opened).toHaveLength(2);
+  });
+
+  it("gives the room of an idle connection to one of two who ask in the same turn", async () => {
+    const { opened, pool } = poolOf();
+    (await pool.acquire(permit, routeTo(), take)).active = 0;
+    const [first, second] = await Promise.all([
+      pool.acquire(permit, routeTo(), take),
+      pool.acquire(permit, routeTo(), take),
+    ]);
+    expect(first).not.toBe(second);
+    expect(opened.map(({ active }) => active)).toEqual([1, 1]);
   });
 
   it("never lets two clients share a connection", async () => {
     const { opened, pool } = poolOf(100);
-    await taken(pool.acquire(permit, routeTo({ protocol: "HTTP/2" })));
-    await taken(pool.acquire(permit, routeTo({ protocol: "HTTP/2", client: "10.0.0.8" })));
+    await pool.acquire(permit, routeTo({ protocol: "HTTP/2" }), take);
+    await pool.acquire(permit, routeTo({ protocol: "HTTP/2", client: "10.0.0.8" }), take);
     expect(opened).toHaveLength(2);
   });
 
   it("dials once for HTTP/2 requests that come together", async () => {
     const { opened, pool } = poolOf(100);
-    await Promise.all(Array.from({ length: 50 }, () => taken(pool.acquire(permit, routeTo({ protocol: "HTTP/2" })))));
+    await Promise.all(Array.from({ length: 50 }, () => pool.acquire(permit, routeTo({ protocol: "HTTP/2" }), take)));
     expect(opened).toHaveLength(1);
   });
 
   it("gives a fresh connection when asked for one", async () => {
     const { opened, pool } = poolOf();
-    (await taken(pool.acquire(permit, routeTo()))).active = 0;
-    await taken(pool.acquire(permit, routeTo(), true));
+    (await pool.acquire(permit, routeTo(), take)).active = 0;
+    await pool.acquire(permit, routeTo(), take, true);
     expect(opened).toHaveLength(2);
   });
 
   it("closes what was idle for too long and forgets what died", async () => {
     const { clock, opened, pool } = poolOf();
-    (await taken(pool.acquire(permit, routeTo()))).active = 0;
-    const busy = await taken(pool.acquire(permit, routeTo({ client: "b" })));
+    (await pool.acquire(permit, routeTo(), take)).active = 0;
+    const busy = await pool.acquire(permit, routeTo({ client: "b" }), take);
     clock.tick(1_000);
     clock.tick(10_000);
     expect(opened.map(({ drained }) => drained)).toEqual([true, false]);
@@ -144,15 +156,17 @@ describe("UpstreamPool", () => {
   it("ends a connection that served its share of requests", async () => {
     const { opened, pool } = poolOf();
     const route = routeTo({ cluster: clusterWith({ maximumRequestsPerConnection: 2 }) });
-    for (let at = 0; at < 3; at++) (await taken(pool.acquire(permit, route))).active = 0;
+    for (let at = 0; at < 3; at++) (await pool.acquire(permit, route, take)).active = 0;
     await Promise.resolve();
     expect(opened.map(({ drained }) => drained)).toEqual([true, false]);
   });
 
   it("refuses more connections than its bound", async () => {
     const { pool } = poolOf(1, 1);
-    await taken(pool.acquire(permit, routeTo()));
-    await expect(pool.acquire(permit, routeTo())).rejects.toMatchObject({ code: ErrorCode.CONNECTION_LIMIT_REACHED });
+    await pool.acquire(permit, routeTo(), take);
+    await expect(pool.acquire(permit, routeTo(), take)).rejects.toMatchObject({
+      code: ErrorCode.CONNECTION_LIMIT_REACHED,
+    });
   });
 
   it("fails everybody who waited for a dial that failed, and none later", async () => {
@@ -168,17 +182,17 @@ describe("UpstreamPool", () => {
       },
     });
     const route = routeTo({ protocol: "HTTP/2" });
-    const both = await Promise.allSettled([pool.acquire(permit, route), pool.acquire(permit, route)]);
+    const both = await Promise.allSettled([pool.acquire(permit, route, take), pool.acquire(permit, route, take)]);
     expect(both.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
     fails = false;
-    await expect(pool.acquire(permit, route)).resolves.toBeDefined();
+    await expect(pool.acquire(permit, route, take)).resolves.toBeDefined();
   });
 
   it("opens nothing once it drains", async () => {
     const { opened, pool } = poolOf();
-    await taken(pool.acquire(permit, routeTo()));
+    await pool.acquire(permit, routeTo(), take);
     pool.drain();
     expect(opened[0]?.drained).toBe(true);
-    await expect(pool.acquire(permit, routeTo())).rejects.toMatchObject({ code: ErrorCode.CONNECTION_DRAINED });
+    await expect(pool.acquire(permit, routeTo(), take)).rejects.toMatchObject({ code: ErrorCode.CONNECTION_DRAINED });
   });
 });

@@ -64,25 +64,30 @@ export class UpstreamPool<R extends UpstreamRoute = UpstreamRoute> {
   }
 
   /**
-   * A connection with room for one request, which the caller makes in the same turn. Rejects with the failure of the
-   * dial, or CONNECTION_LIMIT_REACHED.
+   * Calls `use` with a connection that has room for a request, which it makes at once: nobody takes the room in between.
+   * Resolves to its answer. Rejects with the failure of the dial, CONNECTION_LIMIT_REACHED, or what `use` throws.
    *
    * @param fresh  one that carried nothing yet: after a failure that may only mean that a kept one was stale
    */
-  async acquire(permit: RequestPermit, route: R, fresh = false): Promise<UpstreamConnection> {
+  async acquire<T>(
+    permit: RequestPermit,
+    route: R,
+    use: (connection: UpstreamConnection) => T,
+    fresh = false,
+  ): Promise<T> {
     if (this.#closed) throw new MeshError(ErrorCode.CONNECTION_DRAINED, "the proxy is shutting down");
     const key = keyOf(route);
     const line = this.#lineOf(key);
     const kept = fresh ? undefined : findRoom(line);
-    if (kept) return this.#use(kept);
+    if (kept) return this.#use(kept, use);
     const member = await (route.protocol === "HTTP/2"
       ? this.#sharedDial(permit, route, line)
       : this.#dial(permit, route));
     if (!line.members.includes(member)) line.members.push(member);
     // The line may have been dropped as empty while this was dialled.
     this.#lines.set(key, line);
-    if (!member.connection.hasRoom) return this.acquire(permit, route, fresh);
-    return this.#use(member);
+    if (!member.connection.hasRoom) return this.acquire(permit, route, use, fresh);
+    return this.#use(member, use);
   }
 
   /** Nothing new; what is idle closes, what is busy ends with its requests. */
@@ -100,15 +105,12 @@ export class UpstreamPool<R extends UpstreamRoute = UpstreamRoute> {
     for (const { members } of lines) for (const { connection } of members) connection.destroy(error);
   }
 
-  #use(member: Member): UpstreamConnection {
+  #use<T>(member: Member, use: (connection: UpstreamConnection) => T): T {
     member.idleSince = undefined;
     member.served += 1;
-    if (member.maxRequests > 0 && member.served >= member.maxRequests) {
-      const { connection } = member;
-      // After the caller's request: a drained connection takes no other.
-      queueMicrotask(() => connection.drain());
-    }
-    return member.connection;
+    const answer = use(member.connection);
+    if (member.maxRequests > 0 && member.served >= member.maxRequests) member.connection.drain();
+    return answer;
   }
 
   /** One dial for many; its waiters take the streams of what comes of it. */

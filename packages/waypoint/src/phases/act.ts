@@ -33,7 +33,13 @@ export interface ForwardServices {
   readonly balancers: ClusterBalancers;
   readonly retryGate: RetryGate;
   localPrincipal(): string | undefined;
-  connect(permit: RequestPermit, context: RoutedContext, upstream: Upstream): Promise<UpstreamConnection>;
+  /** Calls `use` with a connection that has room, in the turn in which it has it. */
+  connect(
+    permit: RequestPermit,
+    context: RoutedContext,
+    upstream: Upstream,
+    use: (connection: UpstreamConnection) => void,
+  ): Promise<void>;
   peerOf(endpoint: Endpoint): PeerInfo;
   onMirror(cluster: string, error: MeshError | undefined): void;
 }
@@ -122,7 +128,7 @@ function forward(init: Act, action: ForwardAction): Stop | undefined {
     clock: services.clock,
     random: services.random,
     balancers: services.balancers,
-    connect: (granted, endpoint, fresh) => services.connect(granted, context, { cluster, endpoint, fresh }),
+    connect: (granted, to, use) => services.connect(granted, context, { cluster, ...to }, use),
     peerOf: (endpoint) => services.peerOf(endpoint),
     answer: (error) => init.answer(refuse(context, error)),
   });
@@ -145,7 +151,8 @@ function responseHeadersOf({ cors, context }: Act): { readonly set: HeaderList; 
 }
 
 /** Copies go to a mirror's own pick of endpoints; no policy is asked again: the request is the one that was permitted. */
-function startMirrors({ context, services, permit }: Act, action: ForwardAction, head: MirrorRequestHead) {
+function startMirrors(init: Act, action: ForwardAction, head: MirrorRequestHead) {
+  const { context, services } = init;
   return action.mirrors.flatMap(({ cluster: name, fractionPerMillion }) => {
     const cluster = context.model.clusters.get(name);
     if (!cluster || !draws(fractionPerMillion, services.random)) return [];
@@ -153,7 +160,7 @@ function startMirrors({ context, services, permit }: Act, action: ForwardAction,
       new MirrorRequest({
         head,
         bodyLength: context.exchange.bodyLength,
-        connect: () => connectMirror(services, permit, context, cluster),
+        connect: (use) => connectMirror(init, cluster, use),
         onEnd: (error) => services.onMirror(name, error),
       }),
     ];
@@ -163,12 +170,11 @@ function startMirrors({ context, services, permit }: Act, action: ForwardAction,
 type MirrorRequestHead = ConstructorParameters<typeof MirrorRequest>[0]["head"];
 
 async function connectMirror(
-  services: ForwardServices,
-  permit: RequestPermit,
-  context: RoutedContext,
+  { services, permit, context }: Act,
   cluster: Cluster,
-): Promise<UpstreamConnection> {
+  use: (connection: UpstreamConnection) => void,
+): Promise<void> {
   const picked = services.balancers.pick(cluster);
   if (picked.kind === "none") throw new MeshError(ErrorCode.NO_HEALTHY_UPSTREAM, picked.message);
-  return services.connect(permit, context, { cluster, endpoint: picked.endpoint, fresh: false });
+  await services.connect(permit, context, { cluster, endpoint: picked.endpoint, fresh: false }, use);
 }
