@@ -295,6 +295,29 @@ describe("case 37: bad tokens", () => {
     expect(await refused(bearing(await issuer.sign({ pad: "x".repeat(9000) })))).toBe("401 Jwt is too long");
   });
 
+  it.each([
+    ["for encryption", { use: "enc" }],
+    ["for signing only", { key_ops: ["sign"] }],
+    ["for another algorithm", { alg: "ES384" }],
+    ["of another name", { kid: "two" }],
+    ["that is symmetric by its kind", { kty: "oct", k: "c2VjcmV0" }],
+    ["with a modulus of any length", { kty: "RSA", n: "A".repeat(2000), e: "AQAB" }],
+  ])("case 37: a key %s is not used", async (_, change) => {
+    const jwks = JSON.stringify({ keys: [{ ...issuer.jwk, ...change }] });
+    const config = authentication([provider({ keys: { kind: "inline", jwks } })]);
+    expect(await refused(bearing(token), config)).toBe("401 Jwks doesn't have key to match kid or alg from Jwt");
+  });
+
+  it.each([
+    ["says so", { use: "sig", key_ops: ["verify"], alg: "ES256" }],
+    ["has no name", { kid: undefined }],
+    ["has parts it need not have", { d: "AAAA", x5u: "http://127.0.0.1/", x5c: ["x"] }],
+  ])("a key that %s is used", async (_, change) => {
+    const jwks = JSON.stringify({ keys: [{ ...issuer.jwk, ...change }] });
+    const config = authentication([provider({ keys: { kind: "inline", jwks } })]);
+    expect(await ask(config, bearing(token))).toMatchObject({ kind: "ok" });
+  });
+
   it("case 37: a good key of 1024 bits is none", async () => {
     const jwk = { kty: "RSA", n: Buffer.alloc(128, 0xa5).toString("base64url"), e: "AQAB" };
     const config = authentication([provider({ keys: { kind: "inline", jwks: JSON.stringify({ keys: [jwk] }) } })]);

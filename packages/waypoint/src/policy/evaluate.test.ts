@@ -150,6 +150,12 @@ describe("case 31: repeated headers", () => {
     expect(outcome(authorization(sets), roles("user", "admin"))).toBe(expected);
   });
 
+  it("case 31: a value that only joins the others trips DENY notValues", () => {
+    const deny = rules("DENY", { a: { permissions: [notRule(header("x-role", { prefix: "us" }))] } });
+    expect(outcome(authorization(deny), roles("user", "admin"))).toBe("POLICY_DENIED");
+    expect(outcome(authorization(deny), roles("user", "usher"))).toBe("permit");
+  });
+
   it("case 31: an inverted matcher leans the other way too", () => {
     const inverted = { header: { name: "x-role", stringMatch: { exact: "user" }, invertMatch: true } };
     const deny = authorization(rules("DENY", { a: { permissions: [inverted] } }));
@@ -203,6 +209,15 @@ describe("case 34: literals", () => {
       outcome(allow, request({}, { peerPrincipal: `spiffe://cluster.local/ns/shop/sa/${account}` }));
     if (matching !== undefined) expect(by(matching)).toBe("permit");
     expect(by(different)).toBe("POLICY_NOT_ALLOWED");
+  });
+
+  it("case 34: a service account is one of its namespace", () => {
+    const regex = "spiffe://.+/ns/shop/(.+/|)sa/cart(/.+)?";
+    const allow = authorization(rules("ALLOW", { a: { principals: [peer({ safeRegex: { regex } })] } }));
+    const by = (namespace: string) =>
+      outcome(allow, request({}, { peerPrincipal: `spiffe://cluster.local/ns/${namespace}/sa/cart` }));
+    expect(by("shop")).toBe("permit");
+    expect(by("bank")).toBe("POLICY_NOT_ALLOWED");
   });
 
   it("case 34: a namespace is compared whole", () => {
