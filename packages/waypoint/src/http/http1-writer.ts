@@ -2,7 +2,10 @@
  * The sending side of an HTTP/1 connection. Head, body and end that come in one turn leave in one write; a body is copied
  * once, behind its chunk header.
  */
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { POOLED_PAYLOAD_BYTES, recycleFrame, takeBlock } from "@ambit/shared/http2";
+import { chunkHeader } from "./chunked.ts";
 import { atEndOfTurn, type TurnTask } from "./end-of-turn.ts";
 
 /** A piece this long is worth a write of its own; shorter ones wait for the end of the turn. */
@@ -23,9 +26,12 @@ export class Http1Writer implements TurnTask {
   #due = false;
   #roomy = true;
   #open = true;
+  /** A socket is done with a buffer when it calls back; other transports may keep a reference. */
+  readonly #pools: boolean;
 
   constructor(transport: Duplex) {
     this.#transport = transport;
+    this.#pools = transport instanceof Socket;
   }
 
   /** False: wait for the transport's 'drain'. */
@@ -52,6 +58,10 @@ export class Http1Writer implements TurnTask {
   /** Body bytes as they are. */
   writeBytes(bytes: Buffer): void {
     if (!this.#open) return;
+    if (this.#pools && bytes.length >= LONG_BYTES) {
+      this.#writeLong(bytes);
+      return;
+    }
     this.#reserve(bytes.length);
     this.#append(bytes);
     this.#settle(bytes.length);
@@ -60,12 +70,34 @@ export class Http1Writer implements TurnTask {
   /** Body bytes as one chunk. */
   writeChunk(bytes: Buffer): void {
     if (!this.#open || bytes.length === 0) return;
+    if (this.#pools && bytes.length >= LONG_BYTES) {
+      this.writeText(chunkHeader(bytes.length));
+      this.#writeLong(bytes);
+      this.writeText("\r\n");
+      return;
+    }
     this.#reserve(bytes.length + CHUNK_OVERHEAD);
     const target = this.#bytes as Buffer;
-    this.#fill += target.write(`${bytes.length.toString(16)}\r\n`, this.#fill, "latin1");
+    this.#fill += target.write(chunkHeader(bytes.length), this.#fill, "latin1");
     this.#append(bytes);
     this.#fill += target.write("\r\n", this.#fill, "latin1");
     this.#settle(bytes.length);
+  }
+
+  /** Bulk by way of pooled blocks, which come back once the kernel has them: a fresh 64 KiB each costs page faults. */
+  #writeLong(bytes: Buffer): void {
+    const transport = this.#transport;
+    if (transport.destroyed || transport.writableEnded) return;
+    transport.cork();
+    this.flush();
+    for (let at = 0; at < bytes.length; at += POOLED_PAYLOAD_BYTES) {
+      const block = takeBlock();
+      const copied = bytes.copy(block, 0, at, at + POOLED_PAYLOAD_BYTES);
+      this.#roomy = transport.write(block.subarray(0, copied), (error) => {
+        if (!error) recycleFrame(block);
+      });
+    }
+    transport.uncork();
   }
 
   /** Gives everything to the transport now. */
