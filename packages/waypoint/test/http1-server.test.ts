@@ -183,6 +183,19 @@ describe("a connection", () => {
     expect(server.logs[0]?.calls).toEqual(["end", "close clean"]);
   });
 
+  it("answers a request that was on its way when draining began, and closes then", async () => {
+    const server = await serve((log) => {
+      log.exchange.receive(log);
+      log.exchange.sendHead({ status: 200, headers: [] }, 0);
+      log.exchange.end();
+    });
+    const late = await client(server.port);
+    await until("accepted", () => server.connections.length === 1);
+    server.connections[0]?.drain();
+    late.send(GET);
+    expect(await late.untilEnded()).toMatch(/200 OK[\s\S]*connection: close/);
+  });
+
   it("does not run on when an owner throws", async () => {
     const server = await serve(() => {
       throw new TypeError("an owner's bug");

@@ -22,6 +22,8 @@ import { formatRefusal } from "./refusal.ts";
 
 /** Of a body that nobody wants any more, this much is read to keep the connection. */
 const MAX_DISCARDED_BYTES = 64 * 1024;
+/** Draining: how long an idle connection may still bring the request that its client had sent already. */
+const LAST_REQUEST_MS = 1_000;
 
 /**
  * - `head`: reading a request head, or waiting for one
@@ -67,7 +69,8 @@ export class Http1ServerConnection implements DownstreamConnection, TransportOwn
   drain(): void {
     this.#draining = true;
     const idle = this.#phase === "head" && !this.#parser.started && this.transport.waitingBytes === 0;
-    if (idle) this.#closeGently(undefined);
+    // A request may be on its way: it is still answered, with `connection: close`.
+    if (idle) this.#deadline.set(LAST_REQUEST_MS);
   }
 
   destroy(error: MeshError): void {
@@ -267,12 +270,12 @@ export class Http1ServerConnection implements DownstreamConnection, TransportOwn
 
   /** The next request may be read. */
   #next(): void {
-    if (!this.#keepAlive || this.#draining) {
+    if (!this.#keepAlive) {
       this.#closeGently(undefined);
       return;
     }
     this.#phase = "head";
-    this.#deadline.set(this.#options.idleTimeoutMs);
+    this.#deadline.set(this.#draining ? LAST_REQUEST_MS : this.#options.idleTimeoutMs);
     this.transport.pump();
   }
 
