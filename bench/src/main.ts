@@ -1,19 +1,79 @@
-/** `ambit bench l4`: measures the direct path and ours in one run, interleaved, and prints medians and ratios. */
+/** `ambit bench l4|l7`: measures the direct path and ours in one run, interleaved, and prints medians and ratios. */
 import { parseArgs } from "node:util";
 import { bulk } from "./l4/bulk.ts";
 import { connections } from "./l4/connections.ts";
 import { memory } from "./l4/memory.ts";
 import { paced } from "./l4/paced.ts";
 import { policies } from "./l4/policies.ts";
-import { machineFacts, startTopology, type Topology } from "./l4/topology.ts";
+import { startTopology } from "./l4/topology.ts";
+import { connections as l7Connections } from "./l7/connections.ts";
+import { flatOut } from "./l7/flat-out.ts";
+import { memory as l7Memory } from "./l7/memory.ts";
+import { paced as l7Paced } from "./l7/paced.ts";
+import { routes } from "./l7/routes.ts";
+import { swap } from "./l7/swap.ts";
+import { startTopology as startL7Topology } from "./l7/topology.ts";
+import { machineFacts } from "./lab-parts.ts";
 import { renderRows } from "./render.ts";
 import type { Row } from "./row.ts";
 
-const GROUPS: Readonly<Record<string, (topology: Topology, rounds: number) => Promise<Row[]>>> = {
-  memory,
-  paced,
-  connections,
-  bulk,
+interface Stoppable {
+  stop(): Promise<void>;
+}
+
+type Group<T> = (topology: T, rounds: number) => Promise<Row[]>;
+
+interface Suite {
+  /** In the order in which they run. */
+  readonly groups: readonly string[];
+  run(chosen: readonly string[], rounds: number): Promise<Row[]>;
+}
+
+function suiteOf<T extends Stoppable>(
+  what: string,
+  start: () => Promise<T>,
+  groups: Readonly<Record<string, Group<T>>>,
+): Suite {
+  return {
+    groups: Object.keys(groups),
+    async run(names, rounds) {
+      const chosen = Object.entries(groups).filter(([name]) => names.includes(name));
+      if (chosen.length === 0) return [];
+      process.stderr.write(`starting ${what} ...\n`);
+      const topology = await start();
+      try {
+        const rows: Row[] = [];
+        for (const [name, measure] of chosen) {
+          process.stderr.write(`measuring: ${name}\n`);
+          rows.push(...(await measure(topology, rounds)));
+        }
+        return rows;
+      } finally {
+        await topology.stop();
+      }
+    },
+  };
+}
+
+const inLab = suiteOf("two nodes and two pairs of pods", startTopology, { memory, paced, connections, bulk });
+
+const SUITES: Readonly<Record<string, Suite>> = {
+  l4: {
+    groups: ["policies", ...inLab.groups],
+    // Needs no lab.
+    run: async (names, rounds) => [
+      ...(names.includes("policies") ? policies() : []),
+      ...(await inLab.run(names, rounds)),
+    ],
+  },
+  l7: suiteOf("three nodes, a waypoint, and Envoy if there is one", startL7Topology, {
+    memory: l7Memory,
+    paced: l7Paced,
+    flat: flatOut,
+    connections: l7Connections,
+    routes,
+    swap,
+  }),
 };
 
 async function main(): Promise<number> {
@@ -21,14 +81,15 @@ async function main(): Promise<number> {
     allowPositionals: true,
     options: { json: { type: "boolean" }, rounds: { type: "string", default: "3" }, only: { type: "string" } },
   });
-  const known = [...Object.keys(GROUPS), "policies"];
-  const chosen = values.only ? values.only.split(",") : known;
-  const unknown = chosen.filter((name) => !known.includes(name));
-  if (positionals[0] !== "l4" || unknown.length > 0 || !/^[1-9]\d?$/.test(values.rounds)) {
-    process.stderr.write(`expected: ambit bench l4 [--rounds 1..99] [--only ${known.join(",")}]\n`);
+  const suite = SUITES[positionals[0] ?? ""];
+  const chosen = values.only ? values.only.split(",") : (suite?.groups ?? []);
+  const unknown = chosen.filter((name) => !suite?.groups.includes(name));
+  if (!suite || unknown.length > 0 || !/^[1-9]\d?$/.test(values.rounds)) {
+    const usage = Object.entries(SUITES).map(([name, { groups }]) => `${name} [--only ${groups.join(",")}]`);
+    process.stderr.write(`expected: ambit bench [--json] [--rounds 1..99] ${usage.join(" | ")}\n`);
     return 64;
   }
-  const rows = [...(chosen.includes("policies") ? policies() : []), ...(await measured(chosen, Number(values.rounds)))];
+  const rows = await suite.run(chosen, Number(values.rounds));
   const report = { machine: await machineFacts(), node: process.version, rounds: Number(values.rounds), rows };
   process.stdout.write(
     values.json
@@ -36,23 +97,6 @@ async function main(): Promise<number> {
       : `${report.machine}, Node ${report.node}, median of ${report.rounds}\n\n${renderRows(rows)}`,
   );
   return 0;
-}
-
-async function measured(chosen: readonly string[], rounds: number): Promise<Row[]> {
-  const groups = Object.entries(GROUPS).filter(([name]) => chosen.includes(name));
-  if (groups.length === 0) return [];
-  process.stderr.write("starting two nodes and two pairs of pods ...\n");
-  const topology = await startTopology();
-  try {
-    const rows: Row[] = [];
-    for (const [name, run] of groups) {
-      process.stderr.write(`measuring: ${name}\n`);
-      rows.push(...(await run(topology, rounds)));
-    }
-    return rows;
-  } finally {
-    await topology.stop();
-  }
 }
 
 process.exitCode = await main();

@@ -1,5 +1,6 @@
+import type { ProgramUsage } from "../lab-parts.ts";
 import { atMost, makeRow, median, type Row } from "../row.ts";
-import type { ProgramUsage, Side, Topology } from "./topology.ts";
+import type { Side, Topology } from "./topology.ts";
 
 const BYTES = 512 * 1024 * 1024;
 const GIB_TO_GB = BYTES / 1e9;

@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import {
   LabClient,
   type PodStatus,
@@ -9,6 +8,7 @@ import {
   stopLab,
   waitUntilReady,
 } from "@ambit/shared/lab-client";
+import { allowPortReuse, type ProgramUsage, untilEnrolled, ztunnelUsage } from "../lab-parts.ts";
 
 export const CLIENT = programPath("bench/src/programs/client.ts");
 
@@ -28,12 +28,6 @@ export interface Topology {
   stop(): Promise<void>;
 }
 
-export interface ProgramUsage {
-  readonly node: string;
-  readonly cpuSeconds: number;
-  readonly residentBytes: number;
-}
-
 const NAMESPACES: Readonly<Record<Side, string>> = { direct: "direct", ours: "mesh" };
 
 export async function startTopology(): Promise<Topology> {
@@ -47,7 +41,7 @@ export async function startTopology(): Promise<Topology> {
     if (!pod) throw new Error(`expected a pod ${NAMESPACES[side]}/server`);
     servers.set(side, pod);
   }
-  await untilEnrolled(lab);
+  await untilEnrolled(lab, [NAMESPACES.ours]);
   for (const side of ["direct", "ours"] as const) await allowPortReuse(lab, NAMESPACES[side]);
   const target = (side: Side) => ({ namespace: NAMESPACES[side], pod: "client" });
   const argv = (side: Side, [mode = "", ...numbers]: readonly (string | number)[]) =>
@@ -78,46 +72,7 @@ export async function startTopology(): Promise<Topology> {
           }),
       };
     },
-    usage: () => usageOf(lab),
+    usage: () => ztunnelUsage(lab),
     stop: () => stopLab(name),
   };
-}
-
-/** Tens of thousands of short connections in a minute would otherwise run out of local ports, on the direct path first. */
-async function allowPortReuse(lab: LabClient, namespace: string): Promise<void> {
-  await runIn(lab, { namespace, pod: "client" }, ["sh", "-c", "echo 1 > /proc/sys/net/ipv4/tcp_tw_reuse"]);
-}
-
-async function untilEnrolled(lab: LabClient): Promise<void> {
-  for (let attempt = 0; attempt < 100; attempt++) {
-    const pods = (await lab.status()).pods.filter((pod) => pod.namespace === NAMESPACES.ours);
-    if (pods.every((pod) => pod.enrolled)) return;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  throw new Error("the pods of namespace mesh were not enrolled within 10 s");
-}
-
-/** Kernel clock ticks a second, as /proc counts them; fixed at 100 on Linux. */
-const TICKS_PER_SECOND = 100;
-const PAGE_BYTES = 4096;
-
-async function usageOf(lab: LabClient): Promise<ProgramUsage[]> {
-  const { nodes } = await lab.status();
-  return Promise.all(
-    nodes.map(async (node) => {
-      const { stdout } = await runIn(lab, { node: node.name }, ["cat", `/proc/${node.ztunnel?.pid}/stat`]);
-      // The name in parentheses may hold blanks; everything counted comes after it.
-      const fields = stdout.slice(stdout.lastIndexOf(")") + 2).split(" ");
-      const cpuSeconds = (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
-      return { node: node.name, cpuSeconds, residentBytes: Number(fields[21]) * PAGE_BYTES };
-    }),
-  );
-}
-
-export async function machineFacts(): Promise<string> {
-  const cpu = await readFile("/proc/cpuinfo", "utf8");
-  const model = /model name\s*:\s*(.*)/.exec(cpu)?.[1] ?? "unknown CPU";
-  const cores = cpu.split("\n").filter((line) => line.startsWith("processor")).length;
-  const kernel = (await readFile("/proc/sys/kernel/osrelease", "utf8")).trim();
-  return `${cores} x ${model}, Linux ${kernel}`;
 }

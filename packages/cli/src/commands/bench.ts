@@ -5,11 +5,14 @@ import type { Command } from "commander";
 export function addBench(program: Command): void {
   program
     .command("bench")
-    .argument("<suite>", "l4")
+    .argument("<suite>", "l4: through two ztunnels; l7: with a waypoint between them")
     .description("measure: the direct path and ours in the same run, interleaved, as medians and ratios")
     .option("--json", "one object for machines: machine, node, rows")
     .option("--rounds <n>", "interleaved repetitions", "3")
-    .option("--only <rows>", "comma-separated row groups: bulk, paced, connections, memory, policies")
+    .option(
+      "--only <rows>",
+      "comma-separated row groups; l4: policies, memory, paced, connections, bulk; l7: memory, paced, flat, connections, routes, swap",
+    )
     .action((suite: string, options: { json?: boolean; rounds: string; only?: string }) => {
       const args = [
         ...(options.json ? ["--json"] : []),

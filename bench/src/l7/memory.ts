@@ -1,0 +1,33 @@
+import { makeRow, type Row } from "../row.ts";
+import { vsEnvoy } from "./against-envoy.ts";
+import { FLAT_OUT } from "./flat-out.ts";
+import type { MeshedSide, Topology } from "./topology.ts";
+
+/** The garbage of a start and of a burst is given back by then. */
+const UNTIL_IDLE_MS = 14_000;
+
+/** Resident memory of a waypoint: idle, right after load, and once it is idle again. Runs first, before any other load. */
+export async function memory(topology: Topology): Promise<Row[]> {
+  const sides = topology.sides.filter((side): side is MeshedSide => side !== "direct");
+  const read = async (side: MeshedSide): Promise<number> => (await topology.waypoint(side)).residentBytes / 1e6;
+  const moments: { readonly what: string; readonly megabytes: ReadonlyMap<MeshedSide, number> }[] = [];
+  const note = async (what: string): Promise<void> => {
+    const megabytes = new Map<MeshedSide, number>();
+    for (const side of sides) megabytes.set(side, await read(side));
+    moments.push({ what, megabytes });
+  };
+  await pause();
+  await note("idle");
+  for (const side of sides) await topology.measure(side, FLAT_OUT);
+  await note("right after load");
+  await pause();
+  await note("idle again");
+  return moments.flatMap(({ what, megabytes }) => {
+    const name = `resident memory of the waypoint, ${what}`;
+    const ours = megabytes.get("ours") ?? Number.NaN;
+    const envoy = megabytes.get("envoy");
+    return [makeRow(envoy === undefined ? name : vsEnvoy(name), "MB", envoy ?? null, ours)];
+  });
+}
+
+const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, UNTIL_IDLE_MS));
