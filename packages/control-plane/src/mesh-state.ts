@@ -8,11 +8,19 @@ import type { ControlPlaneSeams } from "./app.ts";
 import { bindClient } from "./bind-client.ts";
 import type { AuthenticateCaller } from "./ca/index.ts";
 import type { ControlPlaneConfig } from "./config/index.ts";
-import { emptyWaypoint, MeshModel, type MeshSettings } from "./model/index.ts";
+import { emptyWaypoint, isSilent, MeshModel, type MeshSettings, type ObjectStatus } from "./model/index.ts";
 import { createMetrics } from "./observe/metrics.ts";
 import { PodIndex } from "./pod-index.ts";
-import { AdsService, ENVOY_TYPE_URLS, type EncodedResource, encode, encodeDelta, ScopedStores } from "./push/index.ts";
-import { StatusBook } from "./status/index.ts";
+import {
+  AdsService,
+  Debounce,
+  ENVOY_TYPE_URLS,
+  type EncodedResource,
+  encode,
+  encodeDelta,
+  ScopedStores,
+} from "./push/index.ts";
+import { InForceBook, StatusBook } from "./status/index.ts";
 
 /** Kinds on which we write a status. */
 const WITH_STATUS = new Set([
@@ -30,6 +38,10 @@ const WITH_STATUS = new Set([
   "DestinationRule",
 ]);
 
+/** Statuses are written once things were quiet for so long, and at the latest after so long. */
+const PROGRESS_QUIET_MS = 100;
+const PROGRESS_LONGEST_MS = 1_000;
+
 /** Objects in; pods, resources, statuses, problems and metrics out. */
 export class MeshState {
   readonly pods = new PodIndex();
@@ -41,6 +53,8 @@ export class MeshState {
   readonly #model: MeshModel;
   readonly #stores: ScopedStores;
   readonly #statuses: StatusBook;
+  readonly #inForce = new InForceBook();
+  readonly #progress: Debounce;
   readonly #keys = new Set<string>();
   /** Status that objects of our kinds carry now, ours of an earlier run among them. */
   readonly #written = new Map<ObjectKey, Readonly<Record<string, unknown>>>();
@@ -71,6 +85,9 @@ export class MeshState {
       existing: (key) => this.#written.get(key),
       onFailure: (key, error) => statusLog.warn("a status could not be written", { object: key, error }),
     });
+    this.#progress = new Debounce(seams.clock, PROGRESS_QUIET_MS, PROGRESS_LONGEST_MS, () =>
+      this.#statuses.set(this.#inForce.news(this.ads.progress())),
+    );
     this.ads = this.#createAds(authenticate);
   }
 
@@ -80,7 +97,10 @@ export class MeshState {
     if (this.pods.apply(change)) this.ads.recheck();
     const delta = this.#model.apply(change);
     this.#stores.apply(encodeDelta(delta));
-    this.#statuses.set(delta.statuses);
+    this.#inForce.changed(this.#writtenKeys(change), delta.statuses);
+    // What nobody connected has to take yet says so only once they had the time.
+    this.#statuses.set(silentOf(delta.statuses));
+    this.#progress.trigger();
     this.#reportProblems(change.problems);
     this.metrics.compiled((this.#seams.clock.monotonic() - started) / 1000, delta.compiled);
   }
@@ -107,6 +127,7 @@ export class MeshState {
   }
 
   stop(): void {
+    this.#progress.stop();
     this.ads.stop();
   }
 
@@ -118,6 +139,7 @@ export class MeshState {
       authenticate,
       bind: (caller) => bindClient(caller, this.pods, this.#stores),
       loaded: () => this.#ready,
+      onProgress: () => this.#progress.trigger(),
       onConnect: (node) => log.info("proxy connected", { node }),
       onDisconnect: (node, reason) => log.info("proxy disconnected", { node, reason }),
       onPush: (typeUrl, resources, removed) => {
@@ -130,6 +152,10 @@ export class MeshState {
         log.warn("a proxy refused resources", { url: typeUrl, reason: acknowledgement.reason });
       },
     });
+  }
+
+  *#writtenKeys({ upserted }: ObjectChange): Iterable<ObjectKey> {
+    for (const object of upserted) if (WITH_STATUS.has(object.kind)) yield objectKey(object);
   }
 
   #countObjects(change: ObjectChange): void {
@@ -174,6 +200,10 @@ export class MeshState {
     };
   }
 }
+
+/** Statuses that are to be taken away. */
+const silentOf = (statuses: ReadonlyMap<ObjectKey, ObjectStatus>): ReadonlyMap<ObjectKey, ObjectStatus> =>
+  new Map([...statuses].filter(([, status]) => isSilent(status)));
 
 /** What a waypoint is served while its Gateway does not exist: a scope without "@" is a Gateway's. */
 function defaultResources(scope: string, mesh: MeshSettings): ReadonlyMap<string, readonly EncodedResource[]> {

@@ -18,9 +18,13 @@ import { readPeerAuthentication } from "./peer-authentication-fact.ts";
 import { attachedWorkload } from "./waypoint/attached-workloads.ts";
 import type { ServiceFront, WaypointRequirement } from "./waypoint/derived-facts.ts";
 import { type LabelledWorkload, memberFacts } from "./waypoint/members.ts";
-import { labelledGateway } from "./waypoint/object-facts.ts";
+import { labelledGateway, targetRefsOf } from "./waypoint/object-facts.ts";
 import { withRequirements } from "./waypoint/requirement.ts";
 import { frontFacts, isOurs } from "./waypoint/service-front.ts";
+import { gatewayStatus } from "./waypoint/status/gateway-status.ts";
+import { policyStatus } from "./waypoint/status/policy-status.ts";
+import { routeStatus } from "./waypoint/status/route-status.ts";
+import { destinationRuleStatus, virtualServiceStatus } from "./waypoint/status/traffic-status.ts";
 import { subUnit } from "./waypoint/sub-unit-names.ts";
 
 /** One xDS resource before it is encoded. */
@@ -71,6 +75,13 @@ export const COMPILED_KINDS: ReadonlySet<string> = new Set([
   "Gateway",
   "AuthorizationPolicy",
   "PeerAuthentication",
+  "RequestAuthentication",
+  "HTTPRoute",
+  "GRPCRoute",
+  "TCPRoute",
+  "TLSRoute",
+  "VirtualService",
+  "DestinationRule",
 ]);
 
 /** What one object becomes. Pure: a function of the object and of the facts it reads. */
@@ -96,9 +107,21 @@ export function compileObject(reader: FactReader, object: KubeObject, mesh: Mesh
     case "ServiceEntry":
       return serviceEntryUnit(reader, object, mesh);
     case "AuthorizationPolicy": {
+      if (targetRefsOf(object).length > 0) return { resources: [], status: policyStatus(reader, object, mesh) };
       const compiled = compileAuthorization(object, mesh.rootNamespace);
       return withConditions(compiled.policy ? [policy(compiled.policy)] : [], [compiled.condition]);
     }
+    case "RequestAuthentication":
+      return { resources: [], status: policyStatus(reader, object, mesh) };
+    case "HTTPRoute":
+    case "GRPCRoute":
+    case "TCPRoute":
+    case "TLSRoute":
+      return { resources: [], status: routeStatus(reader, object, mesh) };
+    case "VirtualService":
+      return { resources: [], status: virtualServiceStatus(reader, object, mesh) };
+    case "DestinationRule":
+      return { resources: [], status: destinationRuleStatus(reader, object, mesh) };
     case "PeerAuthentication":
       return compilePeerAuthentication(reader, object, mesh);
     default:
@@ -106,9 +129,13 @@ export function compileObject(reader: FactReader, object: KubeObject, mesh: Mesh
   }
 }
 
-const withConditions = (resources: readonly MeshResource[], conditions: readonly Condition[]): CompiledObject => ({
+const withConditions = (
+  resources: readonly MeshResource[],
+  conditions: readonly Condition[],
+  enforcedBy: readonly string[] = [],
+): CompiledObject => ({
   resources,
-  status: conditions.length === 0 ? NO_STATUS : { conditions },
+  status: conditions.length === 0 ? NO_STATUS : { conditions, ...(enforcedBy.length > 0 && { enforcedBy }) },
 });
 
 /** Workloads with what their services require, as members of these services. */
@@ -136,7 +163,8 @@ function podUnit(reader: FactReader, object: KubeObject, mesh: MeshSettings): Co
 function gatewayUnit(reader: FactReader, object: KubeObject, mesh: MeshSettings): CompiledObject {
   const unit = { resources: networkGateways(object, mesh).map(workload), status: NO_STATUS };
   const gateway = `${namespaceOf(object)}/${object.metadata.name}`;
-  return isOurs(reader, gateway) ? { ...unit, subUnits: [subUnit("listeners", gateway)] } : unit;
+  if (!isOurs(reader, gateway)) return unit;
+  return { ...unit, status: gatewayStatus(object), subUnits: [subUnit("listeners", gateway)] };
 }
 
 function serviceUnit(reader: FactReader, object: KubeObject, mesh: MeshSettings): CompiledObject {
@@ -144,7 +172,7 @@ function serviceUnit(reader: FactReader, object: KubeObject, mesh: MeshSettings)
   if (!compiled) return NOTHING;
   const { front, requirement } = compiled;
   return {
-    ...withConditions([service(compiled.service)], compiled.conditions),
+    ...withConditions([service(compiled.service)], compiled.conditions, front.gateways),
     facts: new Map([...frontFacts([front]), ...requirementFacts(requirement ? [requirement] : [])]),
     subUnits: [...servedUnits([front]), ...(requirement ? [subUnit("required", front.key)] : [])],
   };

@@ -14,6 +14,8 @@ export interface StatusPart {
   /** What identifies the part, and what else its status says. */
   readonly fields: Readonly<Record<string, unknown>>;
   readonly conditions: readonly Condition[];
+  /** Waypoints that enforce it, `namespace/name` of their Gateways; not written, but whether they do is. */
+  readonly enforcedBy?: readonly string[];
 }
 
 /** The status we write on one object. */
@@ -23,6 +25,8 @@ export interface ObjectStatus {
   readonly listeners?: readonly StatusPart[];
   /** `status.parents` of a route. */
   readonly parents?: readonly StatusPart[];
+  /** As of a part. */
+  readonly enforcedBy?: readonly string[];
 }
 
 export const NO_STATUS: ObjectStatus = Object.freeze({ conditions: [] });

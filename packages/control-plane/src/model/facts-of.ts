@@ -121,6 +121,7 @@ function gatewayFacts(object: KubeObject): readonly Entry[] {
   const [address] = addresses.ips;
   return [
     entry(fact.gateway(namespaceOf(object), object.metadata.name), gateway),
+    entry(fact.gatewaysOfClass(className), `${namespaceOf(object)}/${object.metadata.name}`),
     ...(network !== undefined && hbone && address !== undefined
       ? [entry(fact.networkGateway(network), { network, address, hboneMtlsPort: hbone.port })]
       : []),

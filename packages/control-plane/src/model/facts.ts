@@ -20,6 +20,8 @@ export const fact = {
   targeting: (namespace: string, pod: string): FactKey<TargetFact> => `targeting|${namespace}|${pod}`,
   service: (namespace: string, name: string): FactKey<ServiceFact> => `service|${namespace}|${name}`,
   gateway: (namespace: string, name: string): FactKey<GatewayFact> => `gateway|${namespace}|${name}`,
+  /** Gateways of a class, `namespace/name`. */
+  gatewaysOfClass: (name: string): FactKey<string> => `gatewaysofclass|${name}`,
   gatewayClass: (name: string): FactKey<GatewayClassFact> => `gatewayclass|${name}`,
   networkGateway: (network: string): FactKey<NetworkGatewayFact> => `networkgateway|${network}`,
   /** Everybody who says to be this hostname. */
@@ -49,6 +51,8 @@ export const fact = {
   front: (key: string): FactKey<ServiceFront> => `front|${key}`,
   /** The same by hostname alone. */
   fronts: (hostname: string): FactKey<ServiceFront> => `fronts|${hostname}`,
+  /** The same by the object it is made of, `Kind/namespace/name`: all of its hosts. */
+  frontsOf: (object: string): FactKey<readonly ServiceFront[]> => `frontsof|${object}`,
   /** Workloads behind a service. */
   members: (key: string): FactKey<ServiceMember> => `members|${key}`,
   /** Present when a service may only be reached through its waypoint. */

@@ -13,9 +13,11 @@ import { readSubUnit } from "./waypoint/sub-unit-names.ts";
 
 type SubUnitCompiler = (reader: FactReader, mesh: MeshSettings, args: readonly string[]) => CompiledObject;
 
-/** Levels: 0 services and other objects, 1 workloads (which read what services derive), 2 and 3 sub-units. */
+/** Levels: 0 services and other objects, 1 workloads, routes and policies (which read what services derive), 2 and 3 sub-units. */
 export const LEVELS = 4;
-const WORKLOAD_UNITS = /^(?:Pod|WorkloadEntry|EndpointSlice)\//;
+/** Workloads, and objects of which only the status is compiled. */
+const READERS_OF_SERVICES =
+  /^(?:Pod|WorkloadEntry|EndpointSlice|AuthorizationPolicy|RequestAuthentication|HTTPRoute|GRPCRoute|TCPRoute|TLSRoute|VirtualService|DestinationRule)\//;
 
 const COMPILERS: Readonly<Record<string, { readonly level: number; readonly compile: SubUnitCompiler }>> = {
   required: { level: 2, compile: compileRequired },
@@ -30,7 +32,7 @@ const COMPILERS: Readonly<Record<string, { readonly level: number; readonly comp
 export function levelOf(unit: string): number {
   const { kind } = readSubUnit(unit) ?? {};
   if (kind !== undefined) return COMPILERS[kind]?.level ?? LEVELS - 1;
-  return WORKLOAD_UNITS.test(unit) ? 1 : 0;
+  return READERS_OF_SERVICES.test(unit) ? 1 : 0;
 }
 
 export function compileSubUnit(reader: FactReader, unit: string, mesh: MeshSettings): CompiledObject {

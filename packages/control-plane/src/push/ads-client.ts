@@ -7,7 +7,7 @@ import {
 } from "@ambit/shared/proto";
 import { create } from "@bufbuild/protobuf";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
-import { CLUSTER_TYPE_URL, ENDPOINT_TYPE_URL } from "./envoy-types.ts";
+import { CLUSTER_TYPE_URL, ENDPOINT_TYPE_URL, ENVOY_TYPE_URLS, LISTENER_TYPE_URL } from "./envoy-types.ts";
 import { takePushes } from "./push-order.ts";
 import type { ResourceStore } from "./resource-store.ts";
 import { type Acknowledgement, Subscription } from "./subscription.ts";
@@ -34,8 +34,29 @@ export interface AdsClientStatus {
   readonly gateway?: string;
   readonly nodeId: string;
   readonly types: Readonly<
-    Record<string, { readonly outstanding: boolean; readonly due: number; readonly nacks: number }>
+    Record<
+      string,
+      {
+        readonly outstanding: boolean;
+        readonly due: number;
+        readonly nacks: number;
+        /** Why the last response was refused. */
+        readonly refusal?: string;
+        /** Version by name that a waypoint said it has taken. */
+        readonly acknowledged?: Readonly<Record<string, string>>;
+      }
+    >
   >;
+}
+
+/** How far a waypoint is with what it was sent. */
+export interface ClientProgress {
+  readonly name: string;
+  readonly gateway: string | undefined;
+  /** Nothing is due and everything sent was answered. */
+  readonly settled: boolean;
+  /** Why it refused the last response of some type. */
+  readonly refusal: string | undefined;
 }
 
 const MAX_TYPES = 16;
@@ -121,7 +142,13 @@ export class AdsClient {
   status(): AdsClientStatus {
     const types = [...this.#subscriptions].map(([typeUrl, subscription]) => [
       typeUrl,
-      { outstanding: subscription.outstanding, due: subscription.dirty, nacks: this.#nacks.get(typeUrl) ?? 0 },
+      {
+        outstanding: subscription.outstanding,
+        due: subscription.dirty,
+        nacks: this.#nacks.get(typeUrl) ?? 0,
+        ...(subscription.refusal !== undefined && { refusal: subscription.refusal }),
+        ...(this.#isOwn(typeUrl) && { acknowledged: subscription.acknowledged() }),
+      },
     ]);
     const { name, gateway } = this.binding;
     return {
@@ -130,6 +157,26 @@ export class AdsClient {
       nodeId: this.#nodeId,
       types: Object.fromEntries(types),
     };
+  }
+
+  progress(): ClientProgress {
+    const { name, gateway } = this.binding;
+    const own = ENVOY_TYPE_URLS.map((typeUrl) => this.#subscriptions.get(typeUrl));
+    const has = (typeUrl: string): boolean => this.#subscriptions.has(typeUrl);
+    return {
+      name,
+      gateway,
+      settled:
+        has(CLUSTER_TYPE_URL) &&
+        has(LISTENER_TYPE_URL) &&
+        own.every((each) => each === undefined || (each.dirty === 0 && !each.outstanding)),
+      refusal: own.find((each) => each?.refusal !== undefined)?.refusal,
+    };
+  }
+
+  /** Whether the type is one that is made for this client's waypoint. */
+  #isOwn(typeUrl: string): boolean {
+    return this.binding.gateway !== undefined && ENVOY_TYPE_URLS.includes(typeUrl);
   }
 
   #awaitEndpoints(clusters: readonly string[]): void {
@@ -144,7 +191,7 @@ export class AdsClient {
     const known = this.#subscriptions.get(typeUrl);
     if (known) return known;
     if (this.#subscriptions.size >= MAX_TYPES) return undefined;
-    const subscription = new Subscription(typeUrl, this.binding.storeOf(typeUrl));
+    const subscription = new Subscription(typeUrl, this.binding.storeOf(typeUrl), this.#isOwn(typeUrl));
     this.#subscriptions.set(typeUrl, subscription);
     return subscription;
   }

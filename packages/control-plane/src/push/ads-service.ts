@@ -12,6 +12,7 @@ import {
   type AdsClientStatus,
   type AdsStream,
   type ClientBinding,
+  type ClientProgress,
 } from "./ads-client.ts";
 import { checkNode } from "./check-node.ts";
 import { Debounce } from "./debounce.ts";
@@ -26,6 +27,8 @@ export interface AdsServiceInit extends AdsClientEvents {
   bind(caller: Caller): Result<ClientBinding>;
   /** The first set of objects is loaded: before that an empty answer would look like an empty mesh. */
   readonly loaded: () => boolean;
+  /** A client came, went, or answered: what is in force may be different now. */
+  onProgress(): void;
   onConnect(node: string): void;
   onDisconnect(node: string, reason: string): void;
 }
@@ -63,6 +66,11 @@ export class AdsService {
 
   clients(): AdsClientStatus[] {
     return [...this.#clients.keys()].map((client) => client.status());
+  }
+
+  /** How far the waypoints are. */
+  progress(): readonly ClientProgress[] {
+    return [...this.#clients.keys()].map((client) => client.progress()).filter(({ gateway }) => gateway !== undefined);
   }
 
   /** Sends every client what is due; also called once the first objects are loaded. */
@@ -105,10 +113,13 @@ export class AdsService {
     const client = new AdsClient(binding, stream, this.#init);
     this.#clients.set(client, { caller, stream });
     this.#init.onConnect(binding.name);
+    this.#init.onProgress();
     const settling = this.#settling(client);
     const leave = (reason: string): void => {
       settling.stop();
-      if (this.#clients.delete(client)) this.#init.onDisconnect(binding.name, reason);
+      if (!this.#clients.delete(client)) return;
+      this.#init.onDisconnect(binding.name, reason);
+      this.#init.onProgress();
     };
     stream.on("data", (request: DeltaDiscoveryRequest) => {
       const agreed = request.node ? checkNode(request.node, caller) : ok(undefined);
@@ -118,6 +129,7 @@ export class AdsService {
       }
       client.request(request);
       if (this.#init.loaded()) client.flush();
+      this.#init.onProgress();
       settling.watch();
     });
     stream.on("end", () => {

@@ -1,5 +1,6 @@
-export type { AdsClientStatus, ClientBinding } from "./ads-client.ts";
+export type { AdsClientStatus, ClientBinding, ClientProgress } from "./ads-client.ts";
 export { AdsService, type AdsServiceInit } from "./ads-service.ts";
+export { Debounce } from "./debounce.ts";
 export { encode, encodeDelta } from "./encode-delta.ts";
 export {
   CLUSTER_TYPE_URL,

@@ -18,6 +18,7 @@ export interface Push {
 
 const WILDCARD = "*";
 const MAX_NAMES = 100_000;
+const MAX_REASON = 2_000;
 
 /**
  * Delta subscription of one type on one stream. At most one response is unacknowledged; what changes meanwhile is
@@ -28,6 +29,7 @@ const MAX_NAMES = 100_000;
 export class Subscription {
   readonly typeUrl: string;
   readonly #store: ResourceStore;
+  readonly #keepsAcknowledged: boolean;
   readonly #names = new Set<string>();
   /** Name -> version the client has; undefined version = known not to exist. */
   readonly #sent = new Map<string, string | undefined>();
@@ -37,10 +39,17 @@ export class Subscription {
   #answered = false;
   #nonce = "";
   #outstanding = false;
+  /** What the outstanding response said of each name; undefined version = removed. */
+  #inFlight: readonly (readonly [string, string | undefined])[] = [];
+  /** Name -> version the client said it has taken. */
+  readonly #acknowledged = new Map<string, string>();
+  #refusal: string | undefined;
 
-  constructor(typeUrl: string, store: ResourceStore) {
+  /** @param keepsAcknowledged  remember which versions the client took, at the cost of one entry a resource */
+  constructor(typeUrl: string, store: ResourceStore, keepsAcknowledged = false) {
     this.typeUrl = typeUrl;
     this.#store = store;
+    this.#keepsAcknowledged = keepsAcknowledged;
   }
 
   get outstanding(): boolean {
@@ -49,6 +58,16 @@ export class Subscription {
 
   get dirty(): number {
     return this.#dirty.size;
+  }
+
+  /** Why the client refused the last response it answered; undefined when it took it. */
+  get refusal(): string | undefined {
+    return this.#refusal;
+  }
+
+  /** Versions the client has taken, by name. Empty for types of which that is not kept. */
+  acknowledged(): Readonly<Record<string, string>> {
+    return Object.fromEntries(this.#acknowledged);
   }
 
   /** Whether the client asked for this very name. */
@@ -98,6 +117,12 @@ export class Subscription {
     this.#answered = true;
     this.#outstanding = true;
     this.#nonce = nonce;
+    if (this.#keepsAcknowledged) {
+      this.#inFlight = [
+        ...resources.map(({ name, version }) => [name, version] as const),
+        ...removed.map((name) => [name, undefined] as const),
+      ];
+    }
     return { resources, removed };
   }
 
@@ -134,8 +159,14 @@ export class Subscription {
     if (request.responseNonce === "") return { kind: "none" };
     if (request.responseNonce !== this.#nonce) return { kind: "stale" };
     this.#outstanding = false;
-    if (!request.errorDetail) return { kind: "ack" };
-    return { kind: "nack", reason: request.errorDetail.message };
+    this.#refusal = request.errorDetail?.message.slice(0, MAX_REASON);
+    if (this.#refusal !== undefined) return { kind: "nack", reason: this.#refusal };
+    for (const [name, version] of this.#inFlight) {
+      if (version === undefined) this.#acknowledged.delete(name);
+      else this.#acknowledged.set(name, version);
+    }
+    this.#inFlight = [];
+    return { kind: "ack" };
   }
 
   /** A first request without names is a wildcard; versions it brings are what a reconnecting client still holds. */

@@ -1,6 +1,6 @@
 import { isWaypointGateway, type KubeObject, type ObjectKey, objectKey, recordsAt, textAt } from "@ambit/shared/kube";
 import type { Service } from "@ambit/shared/workload";
-import type { FactReader, Facts } from "../fact-store.ts";
+import type { FactKey, FactReader, Facts } from "../fact-store.ts";
 import { fact } from "../facts.ts";
 import type { FrontPort, LocalityPreference, PortProtocol, ServiceFront } from "./derived-facts.ts";
 
@@ -124,8 +124,10 @@ function localityPreference({ loadBalancing }: Service): LocalityPreference {
   return { mode: "any", scopes: [] };
 }
 
-/** The facts a front is found by. */
+/** The facts by which the services of one object are found. */
 export const frontFacts = (fronts: readonly ServiceFront[]): Facts =>
-  new Map(
-    fronts.flatMap((front) => [[fact.front(front.key), front] as const, [fact.fronts(front.hostname), front] as const]),
-  );
+  new Map<FactKey<unknown>, unknown>([
+    ...fronts.map((front) => [fact.front(front.key), front] as const),
+    ...fronts.map((front) => [fact.fronts(front.hostname), front] as const),
+    ...fronts.slice(0, 1).map((front) => [fact.frontsOf(front.object), fronts] as const),
+  ]);

@@ -43,7 +43,7 @@ export interface RuleExtras {
   ofBackend(ref: Fields): Partial<WeightedInit>;
 }
 
-const KNOWN_FILTERS: ReadonlySet<string> = new Set([
+export const KNOWN_FILTERS: ReadonlySet<string> = new Set([
   "RequestHeaderModifier",
   "ResponseHeaderModifier",
   "RequestRedirect",

@@ -1,4 +1,5 @@
 /** HTTPRoutes and GRPCRoutes of one service port as Envoy routes. Pure and total. */
+import { RouteAction_ClusterNotFoundResponseCode as NotFoundCode } from "@ambit/envoy-api/envoy/config/route/v3/route_components";
 import { byAge, type KubeObject, namespaceOf, recordAt, recordsAt, textAt } from "@ambit/shared/kube";
 import type { ServiceFront } from "../derived-facts.ts";
 import { policyOf, ruleFor } from "../destination-rule.ts";
@@ -142,7 +143,7 @@ function forward(
         clusterSpecifier: isSimple
           ? { case: "cluster", value: only.backend.cluster }
           : { case: "weightedClusters", value: { clusters } },
-        clusterNotFoundResponseCode: 1,
+        clusterNotFoundResponseCode: NotFoundCode.INTERNAL_SERVER_ERROR,
         timeout: duration(extras.timeoutMs),
         maxGrpcTimeout: duration(extras.timeoutMs),
         hashPolicy: [...hashes],
