@@ -24,9 +24,7 @@ import { packageVersion, versionInfo } from "./control/version.ts";
 import { WorkerPool } from "./control/worker-pool.ts";
 import { type SpawnWorker, threadSpawner } from "./control/worker-thread.ts";
 import type { FromWorker } from "./messages.ts";
-
-/** Cause of a shutdown that should end with a failure. */
-export const ENROLMENT_FAILED = "enrolment failed";
+import { ENROLMENT_FAILED } from "./shutdown-causes.ts";
 
 /** What the process is made of besides its configuration; tests give others. */
 export interface ZtunnelSeams {

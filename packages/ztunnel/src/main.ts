@@ -1,92 +1,33 @@
 /** Program entry: command line and environment in, exit code out. Everything else is in app.ts. */
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { type ConfigMistake, configError } from "@ambit/shared/config";
-import { compactMemory, compactWhenIdle, createShutdown, guardAgainstBugs, nodeWarning } from "@ambit/shared/lifecycle";
-import { createLogSystem, type Logger, type LogSystem } from "@ambit/shared/log";
-import type { Platform } from "@ambit/shared/platform";
+import { ExitCode, type ProxyKit, runProxy } from "@ambit/shared/program";
 import { systemClock, systemRandom } from "@ambit/shared/time";
-import { type Command, parseArguments, USAGE } from "./config/arguments.ts";
 import { parseConfig, redactConfig, type ZtunnelConfig } from "./config/index.ts";
 import { packageVersion } from "./control/version.ts";
+import { ENROLMENT_FAILED } from "./shutdown-causes.ts";
 
-/** Codes of sysexits.h. */
-const EXIT_USAGE = 64;
-const EXIT_SOFTWARE = 70;
-const EXIT_UNAVAILABLE = 69;
-const FLUSH_MS = 500;
+await runProxy({
+  name: "ztunnel",
+  version: packageVersion(),
+  config: parseConfig(process.env, { cpus: availableParallelism() }),
+  redact: redactConfig,
+  start,
+  exitCodeOf: (cause) => (cause === ENROLMENT_FAILED ? ExitCode.UNAVAILABLE : ExitCode.OK),
+});
 
-const command = parseArguments(process.argv.slice(2));
-const config = parseConfig(process.env, { cpus: availableParallelism() });
-const mistakes: readonly ConfigMistake[] = [
-  ...(command.ok ? [] : command.error),
-  ...(config.ok || (command.ok && command.value !== "proxy") ? [] : config.error),
-];
-if (mistakes.length > 0) {
-  process.stderr.write(`ztunnel: ${configError(mistakes).message}\n`);
-  process.exitCode = EXIT_USAGE;
-} else if (command.ok) {
-  await run(command.value, config.ok ? config.value : undefined);
-}
-
-async function run(what: Command, settings: ZtunnelConfig | undefined): Promise<void> {
-  if (what === "help") process.stdout.write(USAGE);
-  else if (what === "version") process.stdout.write(`ztunnel ${packageVersion()} (node ${process.version})\n`);
-  else if (settings) await proxy(settings);
-}
-
-async function proxy(settings: ZtunnelConfig): Promise<void> {
+async function start(config: ZtunnelConfig, { logs, platform, requestShutdown }: ProxyKit) {
   // Loaded here, so that help and mistakes do not wait for all of the proxy.
-  const [{ ENROLMENT_FAILED, startZtunnel }, { realParts }, { linuxPlatform }] = await Promise.all([
-    import("./app.ts"),
-    import("./control/parts.ts"),
-    import("@ambit/shared/platform"),
-  ]);
-  const logs = createLogSystem(settings.logging);
-  const log = logs.scope("app");
-  const exit = async (code: number): Promise<void> => {
-    await logs.flush(FLUSH_MS);
-    process.exit(code);
-  };
-  guardAgainstBugs(process, log, () => void exit(EXIT_SOFTWARE));
-  const shutdown = createShutdown(process, () => process.exit(0));
-  announce(settings, logs, log, linuxPlatform);
-  try {
-    const ztunnel = await startZtunnel(settings, {
-      platform: linuxPlatform,
-      clock: systemClock,
-      random: systemRandom,
-      logs,
-      resolvConf: readResolvConf(),
-      requestShutdown: (cause) => shutdown.request(cause),
-      parts: realParts,
-    });
-    compactWhenIdle({ clock: systemClock, compact: () => compactMemory(linuxPlatform) });
-    const cause = await shutdown.requested;
-    log.info("shutting down", { cause, deadline_ms: settings.shutdown.drainDeadlineMs });
-    await ztunnel.stop(settings.shutdown.drainDeadlineMs);
-    log.info("done");
-    await exit(cause === ENROLMENT_FAILED ? EXIT_UNAVAILABLE : 0);
-  } catch (error) {
-    log.error("cannot start", { error: error as Error });
-    await exit(EXIT_UNAVAILABLE);
-  }
-}
-
-function announce(settings: ZtunnelConfig, logs: LogSystem, log: Logger, platform: Platform): void {
-  const warning = nodeWarning(process.version);
-  if (warning) log.warn(warning);
-  let files = 0;
-  try {
-    files = platform.raiseFileLimit();
-  } catch (error) {
-    log.warn("cannot raise the limit of open files", { error: error as Error });
-  }
-  log.info("starting", { version: packageVersion(), node: process.version, pid: process.pid, files });
-  const configLog = logs.scope("config");
-  for (const [section, values] of Object.entries(redactConfig(settings))) {
-    configLog.info("configuration", { section, values: JSON.stringify(values) });
-  }
+  const [{ startZtunnel }, { realParts }] = await Promise.all([import("./app.ts"), import("./control/parts.ts")]);
+  return startZtunnel(config, {
+    platform,
+    clock: systemClock,
+    random: systemRandom,
+    logs,
+    resolvConf: readResolvConf(),
+    requestShutdown,
+    parts: realParts,
+  });
 }
 
 function readResolvConf(): string {

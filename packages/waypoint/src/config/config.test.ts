@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@jest/globals";
 import { waypointNode } from "../control/xds-node.ts";
-import { parseArguments, parseConfig, redactConfig, type WaypointConfig } from "./index.ts";
+import { parseConfig, redactConfig, type WaypointConfig } from "./index.ts";
 
 const NEEDED = { POD_NAME: "waypoint-1", POD_NAMESPACE: "shop", SERVICE_ACCOUNT: "waypoint", INSTANCE_IP: "10.0.0.7" };
 
@@ -99,23 +99,6 @@ describe("waypointNode", () => {
   it("survives labels that are no object", () => {
     expect(waypointNode(configOf({ ISTIO_METAJSON_LABELS: '"text"' }).node).metadata["LABELS"]).toEqual({
       "gateway.istio.io/managed": "istio.io-mesh-controller",
-    });
-  });
-});
-
-describe("parseArguments", () => {
-  it.each([
-    [[], "proxy"],
-    [["proxy"], "proxy"],
-    [["--version"], "version"],
-    [["proxy", "--help"], "help"],
-  ])("%j is %s", (args, command) => {
-    expect(parseArguments(args)).toEqual({ ok: true, value: command });
-  });
-
-  it("refuses what it does not know, with the nearest word", () => {
-    expect(parseArguments(["prxy", "--x"])).toMatchObject({
-      error: [{ name: "prxy", reason: expect.stringContaining("proxy") }, { name: "--x" }],
     });
   });
 });

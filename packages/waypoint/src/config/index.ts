@@ -14,7 +14,6 @@ import {
 import { type NodeConfig, readNode } from "./node.ts";
 import { readTraffic, type TrafficConfig } from "./traffic.ts";
 
-export { type Command, parseArguments, USAGE } from "./arguments.ts";
 export type { NodeConfig } from "./node.ts";
 export type { LimitsConfig, TimeoutsConfig, TrafficConfig } from "./traffic.ts";
 

@@ -1,10 +1,10 @@
-import { type ConfigMistake, nearestName } from "@ambit/shared/config";
-import { err, ok, type Result } from "@ambit/shared/errors";
+import { type ConfigMistake, nearestName } from "../config/index.ts";
+import { err, ok, type Result } from "../errors/index.ts";
 
 const COMMANDS = ["proxy", "version", "help"] as const;
-export type Command = (typeof COMMANDS)[number];
+export type ProxyCommand = (typeof COMMANDS)[number];
 
-export const USAGE = `usage: ztunnel [proxy|version|help]
+export const usageOf = (program: string): string => `usage: ${program} [proxy|version|help]
 
   proxy    run (the default)
   version  print the version
@@ -14,18 +14,22 @@ Everything else is configured by environment variables: docs/configuration.md.
 `;
 
 /**
- * Reads the command line after the program's name.
+ * Reads a proxy's command line after the program's name.
  *
- * Differs: ztunnel ignores further arguments; here each is a mistake, except the word `ztunnel` that Istio's chart adds.
+ * Differs: Istio's proxies ignore further arguments; here each is a mistake, except the program's own name, which Istio's
+ * chart adds.
  */
-export function parseArguments(args: readonly string[]): Result<Command, readonly ConfigMistake[]> {
+export function parseProxyArguments(
+  program: string,
+  args: readonly string[],
+): Result<ProxyCommand, readonly ConfigMistake[]> {
   const mistakes: ConfigMistake[] = [];
-  let command: Command | undefined;
+  let command: ProxyCommand | undefined;
   for (const arg of args) {
     const word = arg === "--help" || arg === "-h" ? "help" : arg === "--version" ? "version" : arg;
     const known = COMMANDS.find((each) => each === word);
     if (known && (command === undefined || known === "help")) command = known;
-    else if (arg !== "ztunnel") mistakes.push(mistakeOf(arg));
+    else if (arg !== program) mistakes.push(mistakeOf(arg));
   }
   return mistakes.length > 0 ? err(mistakes) : ok(command ?? "proxy");
 }

@@ -1,8 +1,8 @@
 import { nodeWarning } from "@ambit/shared/lifecycle";
 import { describe, expect, it } from "@jest/globals";
-import { parseArguments } from "./arguments.ts";
+import { parseProxyArguments } from "./arguments.ts";
 
-describe("parseArguments", () => {
+describe("parseProxyArguments", () => {
   it.each([
     [[], "proxy"],
     [["proxy"], "proxy"],
@@ -11,11 +11,11 @@ describe("parseArguments", () => {
     [["--help"], "help"],
     [["proxy", "-h"], "help"],
   ] as const)("takes %j as %s", (args, command) => {
-    expect(parseArguments(args)).toEqual({ ok: true, value: command });
+    expect(parseProxyArguments("ztunnel", args)).toEqual({ ok: true, value: command });
   });
 
   it("names every unknown flag and argument, with the nearest known one", () => {
-    expect(parseArguments(["prxy", "--log-level=debug", "--halp"])).toEqual({
+    expect(parseProxyArguments("ztunnel", ["prxy", "--log-level=debug", "--halp"])).toEqual({
       ok: false,
       error: [
         { name: "prxy", value: "", reason: "unknown argument; did you mean proxy?" },
