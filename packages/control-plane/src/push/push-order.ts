@@ -3,7 +3,7 @@
  * policies before workloads; clusters, endpoints, listeners, routes. So a proxy never holds a name that leads nowhere.
  */
 import { ADDRESS_TYPE_URL, AUTHORIZATION_TYPE_URL } from "@ambit/shared/xds";
-import { ENVOY_TYPE_URLS, LISTENER_TYPE_URL } from "./envoy-types.ts";
+import { CLUSTER_TYPE_URL, ENDPOINT_TYPE_URL, ENVOY_TYPE_URLS, LISTENER_TYPE_URL } from "./envoy-types.ts";
 import type { Push, Subscription } from "./subscription.ts";
 
 export interface TypedPush {
@@ -64,13 +64,19 @@ function takeFamily(
       continue;
     }
     if (typeUrl === LISTENER_TYPE_URL && turn.awaitsEndpoints) return;
-    if (chain.some((earlier) => earlier.hasUpsertsDue() || (waitsForAcknowledgement && earlier.outstanding))) return;
+    const isUntaken = (earlier: Subscription): boolean =>
+      waitsForAcknowledgement && earlier.outstanding && !isTakenOnlyWith(earlier, typeUrl);
+    if (chain.some((earlier) => earlier.hasUpsertsDue() || isUntaken(earlier))) return;
     const isLast = typeUrl === typeUrls.at(-1);
     take(subscription, isLast ? "all" : "upserts");
     chain.push(subscription);
   }
   takeRemovals(chain, take);
 }
+
+/** An Envoy acknowledges new clusters once they have their endpoints, so these may not wait for it. */
+const isTakenOnlyWith = ({ typeUrl }: Subscription, later: string): boolean =>
+  typeUrl === CLUSTER_TYPE_URL && later === ENDPOINT_TYPE_URL;
 
 /** In reverse: a type's removals wait until every later type is settled. */
 function takeRemovals(chain: readonly Subscription[], take: Take): void {
