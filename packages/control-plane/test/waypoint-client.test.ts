@@ -12,7 +12,7 @@ import { status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
 import { type ControlPlane, startControlPlane } from "../src/app.ts";
 import { parseConfig } from "../src/config/index.ts";
-import { enrolledPod, gatewayYaml, routeYaml, SHOP, vip } from "../src/model/waypoint/test-waypoint.ts";
+import { enrolledPod, gatewayYaml, policyYaml, routeYaml, SHOP, vip } from "../src/model/waypoint/test-waypoint.ts";
 import { CLUSTER_TYPE_URL, ENDPOINT_TYPE_URL, LISTENER_TYPE_URL, ROUTE_TYPE_URL } from "../src/push/index.ts";
 import { DeltaClient } from "./delta-client.ts";
 
@@ -166,6 +166,40 @@ describe("a waypoint as client", () => {
     await write("shop.yaml", enrolledPod("web-1", "10.0.0.1", "web"));
     await eventually("the stream ends", () => client.error !== undefined);
     expect(client.error?.details).toContain("no running pod shop/wp-1");
+  });
+});
+
+describe("what is in force", () => {
+  const inForce = async (controlPlane: ControlPlane): Promise<string | undefined> => {
+    const answer = await fetch(`http://127.0.0.1:${controlPlane.admin.port}/debug/status`);
+    const { conditions } = (await answer.json()) as {
+      conditions: Record<string, { type: string; status: string; message: string }[]>;
+    };
+    const found = conditions["AuthorizationPolicy/shop/p"]?.find(({ type }) => type === "ambit.io/InForce");
+    return found && `${found.status} ${found.message}`;
+  };
+
+  it("is what every replica has acknowledged, and not what one refused", async () => {
+    await write("shop.yaml", SHOP + policyYaml("p", "rules: [{}]"));
+    const controlPlane = await start();
+    await eventually(
+      "nobody is there",
+      async () => (await inForce(controlPlane))?.startsWith("False no replica") ?? false,
+    );
+    const client = connect(controlPlane, "wp-1-token");
+    subscribe(client);
+    await eventually("it is in force", async () => (await inForce(controlPlane)) === "True 1 of 1 proxies of shop/wp");
+    client.autoAck = false;
+    const before = client.responses.length;
+    await write("shop.yaml", SHOP + policyYaml("p", "action: DENY, rules: [{}]"));
+    await eventually("the listener is there", () => client.responses.length > before);
+    await eventually(
+      "it is on its way",
+      async () => (await inForce(controlPlane)) === "False 0 of 1 proxies of shop/wp",
+    );
+    const last = client.responses.at(-1);
+    if (last) client.nack(last, "no such filter");
+    await eventually("it is refused", async () => (await inForce(controlPlane))?.includes("no such filter") ?? false);
   });
 });
 
