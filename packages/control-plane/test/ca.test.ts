@@ -76,7 +76,7 @@ interface Rig {
   readonly access: ControlPlaneAccess;
   readonly answers: CaAnswer[];
   readonly tokensPath: string;
-  /** Pods as `node/namespace/account`. */
+  /** Pods as `node/namespace/account`, and those with a token of their own as `namespace/pod/account`. */
   readonly pods: Set<string>;
 }
 
@@ -85,7 +85,7 @@ async function serve(overrides: Parameters<typeof open>[0] = {}): Promise<Rig> {
   const authority = await open(overrides);
   const tokensPath = join(dir, "tokens.json");
   await writeTokens(tokensPath, { node1: "secret-1", node2: "secret-2" });
-  const pods = new Set(["node1/shop/web", "node2/shop/cart"]);
+  const pods = new Set(["node1/shop/web", "node2/shop/cart", "shop/wp-1/wp"]);
   const answers: CaAnswer[] = [];
   const service = caService({
     authority,
@@ -93,7 +93,7 @@ async function serve(overrides: Parameters<typeof open>[0] = {}): Promise<Rig> {
     restriction: {
       trustDomain: "cluster.local",
       hasPod: (node, namespace, account) => pods.has(`${node}/${namespace}/${account}`),
-      isRunning: () => false,
+      isRunning: (namespace, pod, account) => pods.has(`${namespace}/${pod}/${account}`),
     },
     onAnswer: (answer) => answers.push(answer),
   });
@@ -126,7 +126,9 @@ async function writeTokens(path: string, tokens: Record<string, string>): Promis
     node,
     createHash("sha256").update(token).digest("hex"),
   ]);
-  await writeFile(`${path}.tmp`, JSON.stringify({ nodes: Object.fromEntries(digests) }));
+  const sha256 = createHash("sha256").update("secret-wp").digest("hex");
+  const workloads = [{ sha256, namespace: "shop", serviceAccount: "wp", pod: "wp-1" }];
+  await writeFile(`${path}.tmp`, JSON.stringify({ nodes: Object.fromEntries(digests), workloads }));
   await rename(`${path}.tmp`, path);
 }
 
@@ -160,6 +162,22 @@ describe("the certificate authority behind its gRPC service", () => {
     expect(material.notAfter - Date.now()).toBeLessThanOrEqual(HOUR);
     expect(Date.now() - leaf.validFromDate.getTime()).toBeGreaterThanOrEqual(119_000);
     expect(answers).toEqual([{ node: "node1", identity: WEB, status: status.OK, reason: "" }]);
+  });
+
+  it("case 12: signs for a pod's own token that pod's identity and no other, while the pod is there", async () => {
+    const { access, answers, pods } = await serve();
+    const issuer = issuerOf({ ...access, authToken: "secret-wp" });
+    const own = "spiffe://cluster.local/ns/shop/sa/wp" as SpiffeUri;
+    const { csrPem } = await createCsr(own);
+    expect(await issuer.sign(own, csrPem, 3_600)).toHaveLength(2);
+    await failureOf(issuer.sign(WEB, (await createCsr(WEB)).csrPem, 3_600));
+    pods.delete("shop/wp-1/wp");
+    await failureOf(issuer.sign(own, csrPem, 3_600));
+    expect(answers.map((each) => [each.node, status[each.status]])).toEqual([
+      ["shop/wp-1", "OK"],
+      ["shop/wp-1", "PERMISSION_DENIED"],
+      ["shop/wp-1", "PERMISSION_DENIED"],
+    ]);
   });
 
   it("keeps a secret manager supplied over the wire", async () => {

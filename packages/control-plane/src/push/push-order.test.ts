@@ -6,40 +6,63 @@ import { takePushes } from "./push-order.ts";
 import { ResourceStore } from "./resource-store.ts";
 import { Subscription } from "./subscription.ts";
 
+const TYPES = [CLUSTER_TYPE_URL, ENDPOINT_TYPE_URL, LISTENER_TYPE_URL];
+const put = (typeUrl: string, content: string) => ({
+  typeUrl,
+  upserted: [{ name: "web", bytes: Buffer.from(content), aliases: [] }],
+  removed: [],
+});
+
+/** A client that answers and asks only when told to. */
+function client() {
+  const store = new ResourceStore();
+  const subscriptions = new Map(TYPES.map((type) => [type, new Subscription(type, store)]));
+  store.listen((type, names) => subscriptions.get(type)?.changed(names));
+  let sequence = 0;
+  const turn = () =>
+    takePushes(subscriptions, { nextNonce: () => String(++sequence), settled: true, awaitsEndpoints: false });
+  const say = (typeUrl: string, responseNonce: string, resourceNamesSubscribe: string[] = []): void =>
+    void subscriptions
+      .get(typeUrl)
+      ?.request(create(DeltaDiscoveryRequestSchema, { typeUrl, responseNonce, resourceNamesSubscribe }));
+  const ask = (typeUrl: string, ...names: string[]): void => say(typeUrl, "", names);
+  const acknowledge = (pushes: ReturnType<typeof turn>): void => {
+    for (const { typeUrl, nonce } of pushes) say(typeUrl, nonce);
+  };
+  return { store, turn, ask, acknowledge };
+}
+
+type Pushes = ReturnType<typeof takePushes>;
+const typesOf = (pushes: Pushes): readonly string[] => pushes.map(({ typeUrl }) => typeUrl);
+
 describe("takePushes to a waypoint", () => {
   it("sends endpoints of clusters that are not acknowledged, as an Envoy waits for them, and only then listeners", () => {
-    const store = new ResourceStore();
-    const types = [CLUSTER_TYPE_URL, ENDPOINT_TYPE_URL, LISTENER_TYPE_URL];
-    const subscriptions = new Map(types.map((type) => [type, new Subscription(type, store)]));
-    store.listen((type, names) => subscriptions.get(type)?.changed(names));
-    let sequence = 0;
-    const turn = () =>
-      takePushes(subscriptions, { nextNonce: () => String(++sequence), settled: true, awaitsEndpoints: false });
-    const ask = (typeUrl: string, responseNonce = "", resourceNamesSubscribe: string[] = []): void =>
-      void subscriptions
-        .get(typeUrl)
-        ?.request(create(DeltaDiscoveryRequestSchema, { typeUrl, responseNonce, resourceNamesSubscribe }));
-    const typesOf = (pushes: ReturnType<typeof turn>): string[] => pushes.map(({ typeUrl }) => typeUrl);
-    const put = (typeUrl: string) => ({
-      typeUrl,
-      upserted: [{ name: "web", bytes: Buffer.from(typeUrl), aliases: [] }],
-      removed: [],
-    });
-
+    const { store, turn, ask, acknowledge } = client();
     ask(CLUSTER_TYPE_URL);
     ask(LISTENER_TYPE_URL);
-    for (const { typeUrl, nonce } of [...turn(), ...turn()]) ask(typeUrl, nonce);
-    for (const { typeUrl, nonce } of turn()) ask(typeUrl, nonce);
-    store.apply(types.map(put));
-
-    const [clusters, ...others] = turn();
-    expect([clusters?.typeUrl, others]).toEqual([CLUSTER_TYPE_URL, []]);
-    ask(ENDPOINT_TYPE_URL, "", ["web"]);
-    const [endpoints, ...noListeners] = turn();
-    expect([endpoints?.typeUrl, noListeners]).toEqual([ENDPOINT_TYPE_URL, []]);
-    ask(ENDPOINT_TYPE_URL, endpoints?.nonce);
+    acknowledge(turn());
+    acknowledge(turn());
+    store.apply(TYPES.map((type) => put(type, "1")));
+    const clusters = turn();
+    expect(typesOf(clusters)).toEqual([CLUSTER_TYPE_URL]);
+    ask(ENDPOINT_TYPE_URL, "web");
+    const endpoints = turn();
+    expect(typesOf(endpoints)).toEqual([ENDPOINT_TYPE_URL]);
+    acknowledge(endpoints);
     expect(turn()).toEqual([]);
-    ask(CLUSTER_TYPE_URL, clusters?.nonce);
+    acknowledge(clusters);
     expect(typesOf(turn())).toEqual([LISTENER_TYPE_URL]);
+  });
+
+  it("sends the endpoints of a cluster again with the cluster, as an Envoy waits for them without asking", () => {
+    const { store, turn, ask, acknowledge } = client();
+    ask(CLUSTER_TYPE_URL);
+    ask(ENDPOINT_TYPE_URL, "web");
+    store.apply(TYPES.map((type) => put(type, "1")));
+    acknowledge(turn());
+    store.apply([put(CLUSTER_TYPE_URL, "2")]);
+    const again = turn();
+    expect(typesOf(again)).toEqual([CLUSTER_TYPE_URL, ENDPOINT_TYPE_URL]);
+    expect(again.at(-1)?.push.resources.map(({ name }) => name)).toEqual(["web"]);
   });
 });

@@ -42,7 +42,9 @@ export function takePushes(subscriptions: ReadonlyMap<string, Subscription>, tur
   const take: Take = (subscription, only) => {
     const nonce = subscription.pending ? turn.nextNonce() : "";
     const push = subscription.take(nonce, only);
-    if (push) pushes.push({ typeUrl: subscription.typeUrl, push, nonce });
+    if (!push) return;
+    pushes.push({ typeUrl: subscription.typeUrl, push, nonce });
+    if (subscription.typeUrl === CLUSTER_TYPE_URL) repeatEndpoints(push, subscriptions.get(ENDPOINT_TYPE_URL));
   };
   for (const family of FAMILIES) takeFamily(family, subscriptions, turn, take);
   for (const [typeUrl, subscription] of subscriptions) if (!ORDERED.has(typeUrl)) take(subscription, "all");
@@ -77,6 +79,13 @@ function takeFamily(
 /** An Envoy acknowledges new clusters once they have their endpoints, so these may not wait for it. */
 const isTakenOnlyWith = ({ typeUrl }: Subscription, later: string): boolean =>
   typeUrl === CLUSTER_TYPE_URL && later === ENDPOINT_TYPE_URL;
+
+/**
+ * An Envoy that is sent a cluster again makes it anew and waits for its endpoints, but does not ask for them a second
+ * time. Parity: istiod sends endpoints whenever it sends clusters.
+ */
+const repeatEndpoints = ({ resources }: Push, endpoints: Subscription | undefined): void =>
+  endpoints?.repeat(resources.map(({ name }) => name));
 
 /** In reverse: a type's removals wait until every later type is settled. */
 function takeRemovals(chain: readonly Subscription[], take: Take): void {

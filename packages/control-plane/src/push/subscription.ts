@@ -104,6 +104,11 @@ export class Subscription {
       if (this.#wildcard || this.#names.has(name) || this.#sent.has(name)) this.#dirty.add(name);
   }
 
+  /** Names the client has to be told again although nothing of them changed; those it did not ask for are passed over. */
+  repeat(names: readonly string[]): void {
+    for (const name of names) if (this.#names.has(name)) this.#subscribe(name);
+  }
+
   /**
    * Takes the next response out. `only` picks the upserts or the removals of what is due, so that the caller can order
    * types against each other; the rest stays due. Undefined when there is nothing to say.
@@ -184,7 +189,7 @@ export class Subscription {
       for (const known of this.#store.names(this.typeUrl)) this.#dirty.add(known);
       return;
     }
-    if (this.#names.size >= MAX_NAMES) return;
+    if (this.#names.size >= MAX_NAMES && !this.#names.has(name)) return;
     this.#names.add(name);
     // Asking again means: send it again, whatever was sent before.
     this.#sent.delete(this.#store.resolve(this.typeUrl, name)?.name ?? name);
