@@ -76,7 +76,15 @@ const file = join(folder, "envoy.json");
 writeFileSync(file, JSON.stringify(config), { mode: 0o600 });
 
 // No shared memory between generations: nothing here restarts Envoy hot, and other Envoys may run on this machine.
-const args = ["-c", file, "--concurrency", "1", "--log-level", process.env["ENVOY_LOG"] ?? "warning", "--disable-hot-restart"];
+const args = [
+  "-c",
+  file,
+  "--concurrency",
+  "1",
+  "--log-level",
+  process.env["ENVOY_LOG"] ?? "warning",
+  "--disable-hot-restart",
+];
 const envoy = spawn(need("ENVOY_BINARY"), args, { stdio: "inherit" });
 for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => envoy.kill(signal));
 const end = (code: number): void => {

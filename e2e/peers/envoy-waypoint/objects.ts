@@ -24,6 +24,14 @@ export const policy = (name: string, spec: object) => ({
   spec,
 });
 
+/** A DestinationRule of service `web`. */
+export const trafficRule = (trafficPolicy: object) => ({
+  apiVersion: "networking.istio.io/v1",
+  kind: "DestinationRule",
+  metadata: { name: "web", namespace: "app" },
+  spec: { host: "web", trafficPolicy },
+});
+
 /** One more service of the pods of `web`. */
 export const webService = (name: string, port: object) => ({
   apiVersion: "v1",
@@ -76,7 +84,9 @@ export function envoyPod({ name, namespace, binary, deployment }: EnvoyPodInit):
   const given = entries.filter((entry) => ["XDS_ADDRESS", "XDS_ROOT_CA", "CLUSTER_DOMAIN"].includes(entry.name));
   const value = (variable: string, text: string): EnvEntry => ({ name: variable, value: text });
   const field = (variable: string, fieldPath: string) => ({ name: variable, valueFrom: { fieldRef: { fieldPath } } });
-  const token = { serviceAccountToken: { audience: "istio-ca", expirationSeconds: TOKEN_SECONDS, path: "istio-token" } };
+  const token = {
+    serviceAccountToken: { audience: "istio-ca", expirationSeconds: TOKEN_SECONDS, path: "istio-token" },
+  };
   return {
     apiVersion: "v1",
     kind: "Pod",
