@@ -12,27 +12,55 @@ export interface LiveTraffic {
   reconsider(model: RouteModel): void;
   /** The process is leaving and its time is up. */
   cut(): void;
+  /** Counts what it did since the last call: long streams and connections are told of while they run. */
+  report(): void;
 }
 
+interface Member {
+  readonly traffic: LiveTraffic;
+  /** Its place in the list; -1 once it has left. */
+  at: number;
+}
+
+/**
+ * A list and not a Set: a Set that is filled and emptied all the time leaves its outgrown tables behind, each holding what
+ * was in it and the next table, so that every request stayed in memory until the next full garbage collection.
+ */
 export class LiveTrafficSet {
-  readonly #live = new Set<LiveTraffic>();
+  readonly #members: Member[] = [];
 
   get size(): number {
-    return this.#live.size;
+    return this.#members.length;
   }
 
   /** @returns to be called once, when it is over */
   add(traffic: LiveTraffic): () => void {
-    this.#live.add(traffic);
-    return () => this.#live.delete(traffic);
+    const member = { traffic, at: this.#members.length };
+    this.#members.push(member);
+    return () => this.#remove(member);
   }
 
-  /** Cutting one removes it from the set: the copy is what makes that safe. */
+  /** Cutting one removes it from the list: the copy is what makes that safe. */
   modelChanged(model: RouteModel): void {
-    for (const traffic of [...this.#live]) traffic.reconsider(model);
+    for (const { traffic } of [...this.#members]) traffic.reconsider(model);
+  }
+
+  reportAll(): void {
+    for (const { traffic } of [...this.#members]) traffic.report();
   }
 
   cutAll(): void {
-    for (const traffic of [...this.#live]) traffic.cut();
+    for (const { traffic } of [...this.#members]) traffic.cut();
+  }
+
+  /** The last one takes its place. */
+  #remove(member: Member): void {
+    if (member.at < 0) return;
+    const last = this.#members.pop();
+    if (last !== undefined && last !== member) {
+      this.#members[member.at] = last;
+      last.at = member.at;
+    }
+    member.at = -1;
   }
 }
