@@ -2,7 +2,7 @@
  * Receives what the client sends and does, from the first turn of a request to its end: the body goes to whichever attempt
  * is current, and whoever works for the request hears when the client leaves.
  */
-import type { MeshError } from "@ambit/shared/errors";
+import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import type { HeaderList } from "@ambit/shared/http2";
 import type { DownstreamExchange, ExchangeEvents } from "../http/message.ts";
 import type { RequestRecorder } from "../observe/index.ts";
@@ -20,6 +20,9 @@ export interface InboxOwner {
   /** The exchange is over; with an error the client left, or was cut. */
   onDownstreamClosed(error: MeshError | undefined): void;
 }
+
+/** Of exchanges that ended in order. One for all: without it `abort` makes an exception, with its stack, for each request. */
+const OVER = new MeshError(ErrorCode.CANCELLED, "the exchange is over");
 
 export class RequestInbox implements ExchangeEvents {
   readonly body: RequestBody;
@@ -69,7 +72,7 @@ export class RequestInbox implements ExchangeEvents {
   }
 
   onClose(error: MeshError | undefined): void {
-    this.#left.abort(error);
+    this.#left.abort(error ?? OVER);
     this.#owner?.onDownstreamClosed(error);
     this.body.discard();
     this.#onOver(error);
