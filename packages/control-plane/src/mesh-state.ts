@@ -1,4 +1,5 @@
 /** Everything that follows from the objects: what each change of them sets in motion, in order. */
+import { createHash } from "node:crypto";
 import { type HttpService, startHttpService } from "@ambit/shared/admin";
 import { type InputProblem, type ObjectChange, type ObjectKey, type ObjectSource, objectKey } from "@ambit/shared/kube";
 import { createRegistry } from "@ambit/shared/metrics";
@@ -56,6 +57,8 @@ export class MeshState {
   readonly #inForce = new InForceBook();
   readonly #progress: Debounce;
   readonly #keys = new Set<string>();
+  /** Digest of what each object of our kinds says. */
+  readonly #contents = new Map<ObjectKey, string>();
   /** Status that objects of our kinds carry now, ours of an earlier run among them. */
   readonly #written = new Map<ObjectKey, Readonly<Record<string, unknown>>>();
   #problems: readonly InputProblem[] = [];
@@ -97,7 +100,7 @@ export class MeshState {
     if (this.pods.apply(change)) this.ads.recheck();
     const delta = this.#model.apply(change);
     this.#stores.apply(encodeDelta(delta));
-    this.#inForce.changed(this.#writtenKeys(change), delta.statuses);
+    this.#inForce.changed([...this.#rewritten(change)], delta.statuses);
     // What nobody connected has to take yet says so only once they had the time.
     this.#statuses.set(silentOf(delta.statuses));
     this.#progress.trigger();
@@ -154,8 +157,19 @@ export class MeshState {
     });
   }
 
-  *#writtenKeys({ upserted }: ObjectChange): Iterable<ObjectKey> {
-    for (const object of upserted) if (WITH_STATUS.has(object.kind)) yield objectKey(object);
+  /** Objects that say something else now. Their status, which we write ourselves, is not what they say. */
+  *#rewritten({ upserted, removed }: ObjectChange): Iterable<ObjectKey> {
+    for (const key of removed) this.#contents.delete(key);
+    for (const object of upserted) {
+      if (!WITH_STATUS.has(object.kind)) continue;
+      const { labels, annotations, uid } = object.metadata;
+      const text = JSON.stringify([object.spec, labels, annotations, uid]);
+      const digest = createHash("sha256").update(text).digest("base64");
+      const key = objectKey(object);
+      if (this.#contents.get(key) === digest) continue;
+      this.#contents.set(key, digest);
+      yield key;
+    }
   }
 
   #countObjects(change: ObjectChange): void {

@@ -8,7 +8,7 @@ import type { MetadataMatcherSchema } from "@ambit/envoy-api/envoy/type/matcher/
 import { ipFromBytes, parseCidr } from "@ambit/shared/net";
 import { PEER_PRINCIPAL } from "../names.ts";
 import { extension, type Init } from "../proto.ts";
-import { exactly, ignoringCase, quoted, regex, type StringInit, stringOf, withStars } from "./matchers.ts";
+import { ignoringCase, quoted, regex, type StringInit, stringOf, withStars } from "./matchers.ts";
 import { uriTemplateOf } from "./uri-template.ts";
 
 export type PermissionInit = Init<typeof PermissionSchema>;
@@ -213,9 +213,12 @@ const CONDITIONS: ReadonlyMap<string, RuleField> = new Map([
 
 const HEADER_KEY = /^request\.headers\[([!#$%&'*+.^_`|~\w-]{1,256})\]$/;
 const CLAIM_KEY = /^request\.auth\.claims((?:\[[^[\]]{1,256}\]){1,16})$/;
-const METADATA_KEY = /^experimental\.envoy\.filters\.([^[\]]{1,256})\[([^[\]]{1,256})\]$/;
 
-/** What a `when[].key` asks; undefined for a key nobody knows. */
+/**
+ * What a `when[].key` asks; undefined for a key nobody knows.
+ *
+ * Differs: `experimental.envoy.filters.*` is one of these, for the filters it asks of are never there.
+ */
 export function conditionField(key: string): RuleField | undefined {
   const known = CONDITIONS.get(key);
   if (known) return known;
@@ -223,8 +226,7 @@ export function conditionField(key: string): RuleField | undefined {
   if (name !== undefined) return l7(readHeader(name));
   const claims = CLAIM_KEY.exec(key)?.[1];
   if (claims !== undefined) return l7(readClaim([...claims.matchAll(/\[([^[\]]+)\]/g)].map((match) => match[1] ?? "")));
-  const [, filter, path] = METADATA_KEY.exec(key) ?? [];
-  return filter !== undefined && path !== undefined ? l4(readMetadata(`envoy.filters.${filter}`, path)) : undefined;
+  return undefined;
 }
 
 const readHeader =
@@ -232,20 +234,4 @@ const readHeader =
   (text) => {
     const matcher = stringOf(text);
     return one(matcher && principal({ identifier: { case: "header", value: header(name.toLowerCase(), matcher) } }));
-  };
-
-/** `[a, b]` is a list that holds one of them. */
-const readMetadata =
-  (filter: string, key: string): Reader =>
-  (text) => {
-    const inList = /^\[(.+)\]$/.exec(text)?.[1];
-    const matcher = inList === undefined ? stringOf(text) : exactly(inList);
-    if (!matcher) return undefined;
-    const value = { matchPattern: { case: "stringMatch" as const, value: matcher } };
-    const wanted =
-      inList === undefined
-        ? value
-        : { matchPattern: { case: "listMatch" as const, value: { matchPattern: { case: "oneOf" as const, value } } } };
-    const metadata = { filter, path: [{ segment: { case: "key" as const, value: key } }], value: wanted };
-    return [permission({ rule: { case: "metadata", value: metadata } })];
   };
