@@ -1,6 +1,7 @@
 /** An Envoy in the place of our waypoint: our control plane's dialect is Envoy's, and says what it means. */
 
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { programPath } from "@ambit/shared/lab-client";
 import { eventually } from "@ambit/testing/eventually";
 import { canRunLab, useLab } from "@ambit/testing/lab";
@@ -20,6 +21,7 @@ const ENVOY = process.env["AMBIT_ENVOY"] || "envoy";
 const hasEnvoy = spawnSync(ENVOY, ["--version"]).status === 0;
 const scenario = canRunLab && hasEnvoy ? describe : describe.skip;
 const WEB = "http://web.app";
+const EVERYTHING = "e2e/peers/envoy-waypoint/everything.yaml";
 const POD = "waypoint-envoy";
 const CONTROL_PLANE_STATUS = "http://127.0.0.1:15014/debug/status";
 
@@ -70,6 +72,13 @@ scenario("Envoy as waypoint (needs Envoy on PATH or in AMBIT_ENVOY, root and net
     const { stdout } = spawnSync(enter, [...entering, "curl", "-sS", CONTROL_PLANE_STATUS], { encoding: "utf8" });
     return (JSON.parse(stdout) as { clients: Client[] }).clients.find(({ node }) => node === `app/${POD}`);
   };
+  /** Everything was sent and taken, and is in use: an Envoy waits with what it cannot use yet. */
+  const isSettled = () =>
+    eventually("everything is taken", async () => {
+      const types = Object.values((await clientStatus())?.types ?? {});
+      const isTaken = types.every(({ outstanding, due }) => !outstanding && due === 0);
+      return isTaken && !/"dynamic_warming_clusters"|"warming_state"/.test(await envoyAdmin("/config_dump"));
+    });
   /** Everything that either side says was refused; empty when all is well. */
   const refusals = async (): Promise<readonly string[]> => {
     const types = Object.entries((await clientStatus())?.types ?? {});
@@ -107,7 +116,7 @@ scenario("Envoy as waypoint (needs Envoy on PATH or in AMBIT_ENVOY, root and net
     const types = (await clientStatus())?.types ?? {};
     const known = Object.keys(types).map((type) => type.split(".").at(-1));
     expect(known.sort()).toEqual(["Cluster", "ClusterLoadAssignment", "Listener", "RouteConfiguration"]);
-    for (const state of Object.values(types)) expect(state).toEqual({ outstanding: false, due: 0, nacks: 0 });
+    for (const state of Object.values(types)) expect(state).toMatchObject({ outstanding: false, due: 0, nacks: 0 });
     expect(JSON.parse(await envoyAdmin("/listeners?format=json"))).toMatchObject({
       listener_statuses: expect.arrayContaining([expect.objectContaining({ name: "connect_terminate" })]),
     });
@@ -264,16 +273,28 @@ scenario("Envoy as waypoint (needs Envoy on PATH or in AMBIT_ENVOY, root and net
   });
 
   it("takes changes of clusters, and what comes after them", async () => {
-    for (const simple of ["ROUND_ROBIN", "RANDOM"]) {
-      await apply(trafficRule({ connectionPool: { tcp: { maxConnections: 9 } }, loadBalancer: { simple } }));
-      const cluster = `"lb_policy": "${simple}"`;
-      await eventually(`balanced by ${simple}`, async () => (await envoyAdmin("/config_dump")).includes(cluster));
-      await eventually("nothing is due", async () =>
-        Object.values((await clientStatus())?.types ?? {}).every(({ outstanding, due }) => !outstanding && due === 0),
+    for (const maxConnections of [9, 8]) {
+      await apply(trafficRule({ connectionPool: { tcp: { maxConnections } } }));
+      await eventually(`at most ${maxConnections} connections`, async () =>
+        (await envoyAdmin("/config_dump")).includes(`"max_connections": ${maxConnections}`),
       );
+      await isSettled();
     }
     await apply(httpRoute([{ backendRefs: [{ name: "cart", port: 80 }] }]));
     await eventually("a route after it", async () => (await seenBy("/after")).pod === "cart");
+  });
+
+  it("takes everything that the control plane can say", async () => {
+    const file = { name: "everything.yaml", text: readFileSync(programPath(EVERYTHING), "utf8") };
+    const { problems } = await lab.client.apply([file]);
+    expect(problems).toEqual([]);
+    await eventually("a cluster of it", async () => (await envoyAdmin("/clusters")).includes("fixed.example.com"));
+    await isSettled();
+    expect(await refusals()).toEqual([]);
+    expect(JSON.parse((await get("/settled")).body ?? "")).toMatchObject({ pod: "web" });
+    await lab.client.delete({ files: [file] });
+    await eventually("it is gone", async () => !(await envoyAdmin("/clusters")).includes("fixed.example.com"));
+    await isSettled();
   });
 
   it("loses no request while routes and policies change under load", async () => {
