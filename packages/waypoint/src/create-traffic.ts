@@ -15,6 +15,7 @@ import {
   createTraceExport,
   createWaypointMetrics,
   type RequestMetrics,
+  type RequestRecord,
   type TcpMeter,
   type TcpRecord,
   type TraceExport,
@@ -136,7 +137,7 @@ class ObservedTraffic implements Traffic, TrafficObserver {
     this.#metrics.activeRequests.set(this.#active);
   }
 
-  requestFinished({ record, chain }: ArrivedRequest): void {
+  requestFinished({ record, chain }: Pick<ArrivedRequest, "chain" | "record">): void {
     this.#active -= 1;
     this.#metrics.activeRequests.set(this.#active);
     const finished = record.finish();
@@ -145,6 +146,10 @@ class ObservedTraffic implements Traffic, TrafficObserver {
     for (let retry = 1; retry < finished.attempts; retry++) this.#metrics.retried(finished.cluster ?? "");
     this.#accessLog.log(chain.accessLog, finished);
     if (chain.tracing) this.#spans.record(finished, chain.tracing);
+  }
+
+  requestProgress(record: RequestRecord): void {
+    this.#requests.progress(record);
   }
 
   connectionMeter(record: TcpRecord): TcpMeter {
@@ -165,6 +170,11 @@ class ObservedTraffic implements Traffic, TrafficObserver {
 
   mirrored(cluster: string, error: MeshError | undefined): void {
     if (error) this.#log.debug("a mirrored request failed", { cluster, error });
+  }
+
+  limitReached(cluster: string, limit: string): void {
+    if (limit === "budget") this.#metrics.budgetDenied(cluster);
+    else this.#metrics.circuitOpened(cluster, limit);
   }
 
   endpointEvent(event: EndpointEvent): void {

@@ -1,4 +1,5 @@
 /** What the stages of the pipeline know of one request. Created once, filled stage by stage, in the order of the fields. */
+import type { MeshError } from "@ambit/shared/errors";
 import type { HeaderList } from "@ambit/shared/http2";
 import type { VerifiedToken } from "./authenticate/model.ts";
 import type { DownstreamExchange } from "./http/message.ts";
@@ -18,6 +19,8 @@ export interface ArrivedRequest {
   readonly trace: RequestTrace | undefined;
   readonly requestId: string;
   readonly record: RequestRecorder;
+  /** Why it cannot be served, whatever it is: its port is gone. */
+  readonly refusal?: MeshError | undefined;
   /** The client left: whatever waits on its behalf can stop. */
   readonly signal: AbortSignal;
 }

@@ -3,18 +3,33 @@ import type { Duplex } from "node:stream";
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import { formatSocketAddress } from "@ambit/shared/net";
 import type { Clock, Random } from "@ambit/shared/time";
-import type { ClusterBalancers } from "./balance/index.ts";
+import { type ClusterBalancers, hashText } from "./balance/index.ts";
 import type { Cluster, Endpoint } from "./balance/model.ts";
 import { failureOutcome } from "./failure-outcome.ts";
+import { unpicked } from "./forward/attempt.ts";
 import { forwardTcp, type TcpPick } from "./forward/forward-tcp.ts";
-import type { Relay } from "./forward/relay-bytes.ts";
+import { originalEndpoint } from "./forward/original-endpoint.ts";
+import type { Relay, RelayEnd } from "./forward/relay-bytes.ts";
 import type { LiveTraffic, LiveTrafficSet } from "./live-traffic.ts";
 import type { RouteModel, TcpChain } from "./model/route-model.ts";
 import { type PeerInfo, type ResponseFlag, type TcpMeter, type TcpRecord, UNKNOWN_PEER } from "./observe/index.ts";
 import { connectionAttributes } from "./phases/policy-attributes.ts";
-import { type ConnectionPermit, type ExternalAuthorizers, type ExternalPermit, evaluateTcp } from "./policy/index.ts";
-import type { TcpAdmission } from "./serve-tunnel.ts";
+import {
+  type ConnectionPermit,
+  type ExternalAuthorizers,
+  type ExternalPermit,
+  evaluateTcp,
+  type PolicyAttributes,
+} from "./policy/index.ts";
 import type { TunnelContext } from "./terminate/index.ts";
+
+/** Where a connection goes, and for whom. */
+export interface ConnectionTarget {
+  readonly tunnel: TunnelContext;
+  readonly cluster: Cluster;
+  readonly endpoint: Endpoint;
+  readonly signal: AbortSignal;
+}
 
 export interface ConnectionServices {
   readonly clock: Clock;
@@ -23,50 +38,91 @@ export interface ConnectionServices {
   readonly live: LiveTrafficSet;
   readonly authorizers: ExternalAuthorizers;
   model(): RouteModel;
-  open(permit: ConnectionPermit, tunnel: TunnelContext, cluster: Cluster, endpoint: Endpoint): Promise<Duplex>;
+  open(permit: ConnectionPermit, to: ConnectionTarget): Promise<Duplex>;
   peerOf(endpoint: Endpoint): PeerInfo;
   sourceOf(tunnel: TunnelContext): PeerInfo;
   meter(record: TcpRecord): TcpMeter;
+  /** See `ForwardServices.onLimit`. */
+  onLimit(cluster: string, limit: string): void;
   onConnectionFinished(chain: TcpChain, record: TcpRecord): void;
   /** `message` says what was expected and what came. */
   onConnectionRefused(tunnel: TunnelContext, record: TcpRecord, message: string): void;
 }
 
-/** Long connections are counted this often. Parity: Istio's tcp_reporting_duration. */
-const REPORT_MS = 5_000;
+/** It may pass. */
+export interface TcpAdmission {
+  readonly kind: "admitted";
+  serve(downstream: Duplex): void;
+}
 
-/** Undefined: refused, and told. Never rejects. */
+/** What was refused before it began: a tunnel is answered with `status`. */
+export interface TcpRefusal {
+  readonly kind: "refused";
+  readonly status: 401 | 503;
+}
+
+/** What is carried, and what a peek at it found. */
+export interface OfferedConnection {
+  readonly tunnel: TunnelContext;
+  readonly chain: TcpChain;
+  /** Of a ClientHello, where one was seen. */
+  readonly sni: string | undefined;
+}
+
+/** A refusal was told already. Never rejects. */
 export async function admitConnection(
-  tunnel: TunnelContext,
-  chain: TcpChain,
+  offered: OfferedConnection,
   services: ConnectionServices,
-): Promise<TcpAdmission | undefined> {
-  const answer = await askAuthorizers(tunnel, chain, services.authorizers);
-  const external = answer?.kind === "permit" ? answer.permit : undefined;
-  const verdict = answer?.kind === "refuse" ? { ...answer, dryRun: [] } : judge(tunnel, chain, external);
-  const connection = new ServedConnection(tunnel, chain, services);
+): Promise<TcpAdmission | TcpRefusal> {
+  const connection = new ServedConnection(offered, services);
+  const { verdict, external } = await judgeOffered(offered, services.authorizers);
+  if (verdict.kind === "refuse") {
+    connection.refuse(verdict);
+    // Parity: ztunnel answers what policy refuses with 401. Only 503 invites the peer to try again.
+    return { kind: "refused", status: verdict.code === ErrorCode.CHAIN_UNSERVABLE ? 503 : 401 };
+  }
   connection.dryRun = verdict.dryRun;
   connection.policy = verdict.policy;
-  if (verdict.kind === "permit") {
-    return { serve: (downstream) => void connection.serve(verdict.permit, external, downstream) };
-  }
-  connection.refuse(new MeshError(verdict.code, verdict.message));
-  return undefined;
+  return { kind: "admitted", serve: (downstream) => void connection.serve(verdict.permit, external, downstream) };
 }
 
-/** CUSTOM on TCP; undefined: nobody is to be asked. */
-async function askAuthorizers(tunnel: TunnelContext, chain: TcpChain, authorizers: ExternalAuthorizers) {
+/** CUSTOM first, then the rules. */
+async function judgeOffered({ tunnel, chain, sni }: OfferedConnection, authorizers: ExternalAuthorizers) {
   const { custom } = chain.authorization;
-  if (custom.length === 0) return undefined;
-  return authorizers.check(custom, { attributes: connectionAttributes(tunnel, undefined) });
+  const attributes = connectionAttributes(tunnel, sni);
+  try {
+    const answer = custom.length === 0 ? undefined : await authorizers.check(custom, { attributes });
+    if (answer?.kind === "refuse") return { verdict: { ...answer, dryRun: [] }, external: undefined };
+    return { verdict: judge(chain, attributes, answer?.permit), external: answer?.permit };
+  } catch (thrown) {
+    return { verdict: unjudged(thrown), external: undefined };
+  }
 }
 
-function judge(tunnel: TunnelContext, chain: TcpChain, external: ExternalPermit | undefined) {
+function judge(chain: TcpChain, attributes: PolicyAttributes, external: ExternalPermit | undefined) {
   if (chain.unservable !== undefined) {
-    const refusal = { code: ErrorCode.CHAIN_UNSERVABLE, policy: undefined, message: chain.unservable, dryRun: [] };
-    return { kind: "refuse", ...refusal } as const;
+    return { ...REFUSAL, code: ErrorCode.CHAIN_UNSERVABLE, message: chain.unservable };
   }
-  return evaluateTcp(chain.authorization, connectionAttributes(tunnel, undefined), external);
+  try {
+    return evaluateTcp(chain.authorization, attributes, external);
+  } catch (thrown) {
+    return unjudged(thrown);
+  }
+}
+
+const REFUSAL = { kind: "refuse", policy: undefined, dryRun: [] } as const;
+
+/** An expression that would cost too much, or a bug: nobody said yes. */
+function unjudged(thrown: unknown) {
+  const { code, message } = MeshError.from(thrown, ErrorCode.INVARIANT_VIOLATED);
+  return { ...REFUSAL, code, message };
+}
+
+interface Refused {
+  readonly code: ErrorCode;
+  readonly policy: string | undefined;
+  readonly message: string;
+  readonly dryRun: readonly string[];
 }
 
 class ServedConnection implements LiveTraffic {
@@ -74,20 +130,28 @@ class ServedConnection implements LiveTraffic {
   policy: string | undefined;
   readonly #tunnel: TunnelContext;
   readonly #chain: TcpChain;
+  readonly #sni: string | undefined;
   readonly #services: ConnectionServices;
   readonly #startedAtEpochMs: number;
   readonly #startedMs: number;
   readonly #flags: ResponseFlag[] = [];
+  /** Ends it while it is not yet a relay. */
+  readonly #abort = new AbortController();
   #relay: Relay | undefined;
+  #meter: TcpMeter | undefined;
   #cluster: Cluster | undefined;
   #endpoint: Endpoint | undefined;
   #error: MeshError | undefined;
+  #details = "";
+  /** Its refusal was told. */
+  #isTold = false;
   /** The external authorizers' consent is of the connection's beginning. */
   #external: ExternalPermit | undefined;
 
-  constructor(tunnel: TunnelContext, chain: TcpChain, services: ConnectionServices) {
+  constructor({ tunnel, chain, sni }: OfferedConnection, services: ConnectionServices) {
     this.#tunnel = tunnel;
     this.#chain = chain;
+    this.#sni = sni;
     this.#services = services;
     this.#startedAtEpochMs = services.clock.now();
     this.#startedMs = services.clock.monotonic();
@@ -95,71 +159,136 @@ class ServedConnection implements LiveTraffic {
 
   async serve(permit: ConnectionPermit, external: ExternalPermit | undefined, downstream: Duplex): Promise<void> {
     this.#external = external;
-    const { clock, random, balancers, live } = this.#services;
-    const leave = live.add(this);
-    let meter: TcpMeter | undefined;
-    let cancelReports = (): void => {};
-    const report = (): void => {
-      meter?.flush(this.#record());
-      cancelReports = clock.after(REPORT_MS, report);
-    };
+    const services = this.#services;
+    const leave = services.live.add(this);
+    // Authorizers may have been asked meanwhile.
+    this.reconsider(services.model());
+    const onGone = (): void => this.#end(new MeshError(ErrorCode.DOWNSTREAM_RESET, "the client left", DOWNSTREAM));
+    downstream.once("close", onGone);
+    if (downstream.destroyed) onGone();
     try {
-      const end = await forwardTcp(permit, {
-        chain: this.#chain,
-        downstream,
-        clock,
-        random,
-        findCluster: (name) => this.#services.model().clusters.get(name),
-        pick: (cluster, tried) => pickEndpoint(balancers, cluster, tried),
-        open: (granted, cluster, endpoint) => this.#services.open(granted, this.#tunnel, cluster, endpoint),
-        onEndpoint: (cluster, endpoint) => {
-          this.#cluster = cluster;
-          this.#endpoint = endpoint;
-        },
-        onRelay: (relay) => {
-          this.#relay = relay;
-          meter = this.#services.meter(this.#record());
-          cancelReports = clock.after(REPORT_MS, report);
-        },
-      });
-      if (end.failed) this.#flags.push(end.failed === "upstream" ? "UC" : "DC");
+      this.#onEnd(await this.#forward(permit, downstream));
     } catch (error) {
-      this.#error = MeshError.from(error, ErrorCode.UPSTREAM_CONNECT_FAILED, { origin: "upstream" });
-      const { flag } = failureOutcome(this.#error);
-      if (flag) this.#flags.push(flag);
+      this.#onFailure(MeshError.from(error, ErrorCode.UPSTREAM_CONNECT_FAILED, { origin: "upstream" }));
       downstream.destroy(this.#error);
-      this.#services.onConnectionRefused(this.#tunnel, this.#record(), this.#error.message);
     } finally {
       leave();
-      cancelReports();
       const record = this.#record();
-      meter?.close(record);
-      this.#services.onConnectionFinished(this.#chain, record);
+      this.#meter?.close(record);
+      services.onConnectionFinished(this.#chain, record);
     }
   }
 
-  refuse(error: MeshError): void {
-    this.#error = error;
-    const record = this.#record();
-    this.#services.onConnectionRefused(this.#tunnel, record, error.message);
-    this.#services.onConnectionFinished(this.#chain, record);
+  refuse({ code, policy, message, dryRun }: Refused): void {
+    this.dryRun = dryRun;
+    this.policy = policy;
+    this.#error = new MeshError(code, message);
+    this.#tell();
+    this.#services.onConnectionFinished(this.#chain, this.#record());
   }
 
-  /** By the chain that now stands where its own stood; without one, it goes on as it is: the service may come back. */
+  /**
+   * By the chain that now stands where its own stood. Where nothing is served any more it goes on: the service may come
+   * back. Where HTTP is served instead it ends: the bytes may be requests that its policies must see.
+   */
   reconsider(model: RouteModel): void {
-    const chain = model.findChains(this.#tunnel.destination)?.tcp;
-    if (!chain || chain === this.#chain || !this.#relay) return;
-    const verdict = judge(this.#tunnel, chain, this.#external);
+    const chains = model.findChains(this.#tunnel.destination);
+    if (!chains || chains.tcp === this.#chain) return;
+    const verdict = chains.tcp
+      ? judge(chains.tcp, connectionAttributes(this.#tunnel, this.#sni), this.#external)
+      : { ...REFUSAL, code: ErrorCode.TUNNEL_DESTINATION_UNKNOWN, message: "the port speaks HTTP now" };
     if (verdict.kind === "permit") return;
     this.policy = verdict.policy;
-    this.#error = new MeshError(verdict.code, verdict.message);
-    this.#services.onConnectionRefused(this.#tunnel, this.#record(), verdict.message);
-    this.#relay.cut(this.#error);
+    this.#end(new MeshError(verdict.code, verdict.message));
+    this.#tell();
   }
 
   cut(): void {
-    this.#error ??= new MeshError(ErrorCode.CONNECTION_DRAINED, "the waypoint is shutting down");
-    this.#relay?.cut(this.#error);
+    this.#end(new MeshError(ErrorCode.CONNECTION_DRAINED, "the waypoint is shutting down"));
+  }
+
+  report(): void {
+    this.#meter?.flush(this.#record());
+  }
+
+  #forward(permit: ConnectionPermit, downstream: Duplex): Promise<RelayEnd> {
+    const services = this.#services;
+    const { clock, random } = services;
+    return forwardTcp(permit, {
+      chain: this.#chain,
+      downstream,
+      clock,
+      random,
+      signal: this.#abort.signal,
+      findCluster: (name) => services.model().clusters.get(name),
+      pick: (cluster, tried) => this.#pick(cluster, tried),
+      open: (granted, cluster, endpoint) =>
+        services.open(granted, { tunnel: this.#tunnel, cluster, endpoint, signal: this.#abort.signal }),
+      onEndpoint: (cluster, endpoint) => {
+        this.#cluster = cluster;
+        this.#endpoint = endpoint;
+      },
+      onRelay: (relay) => {
+        this.#relay = relay;
+        if (!this.#chain.telemetry.metricsDisabled) this.#meter = services.meter(this.#record());
+      },
+    });
+  }
+
+  #pick(cluster: Cluster, tried: ReadonlySet<string>): TcpPick {
+    const { balancers, clock } = this.#services;
+    const { client, destination } = this.#tunnel;
+    const original = originalEndpoint(cluster, destination);
+    const picked = balancers.pick(cluster, {
+      tried,
+      resource: "connections",
+      ...(original === undefined ? {} : { original }),
+      ...(this.#chain.hashesSourceIp ? { hash: hashText(client.ip) } : {}),
+    });
+    if (picked.kind === "none") {
+      if (picked.reason === "circuit-open") this.#services.onLimit(cluster.name, "connections");
+      throw unpicked(picked, "connections");
+    }
+    const { token, endpoint } = picked;
+    const startedMs = clock.monotonic();
+    balancers.started(token);
+    return {
+      endpoint,
+      connected: () => balancers.responded(token, { kind: "success", firstByteMs: clock.monotonic() - startedMs }),
+      release: (kind) => balancers.finished(token, { kind }),
+    };
+  }
+
+  /** It runs no longer, whether it ran already or not. */
+  #end(error: MeshError): void {
+    if (this.#relay && error.origin === "downstream") return;
+    this.#error ??= error;
+    this.#abort.abort(error);
+    this.#relay?.cut(error);
+  }
+
+  #onEnd({ failed, error }: RelayEnd): void {
+    if (failed) this.#flags.push(failed === "upstream" ? "UC" : "DC");
+    const limit = error instanceof MeshError ? error.context["limit"] : undefined;
+    if (limit === "idle") this.#details = "idle_timeout";
+    if (limit === "duration") {
+      this.#details = "max_duration_timeout";
+      this.#flags.push("DT");
+    }
+  }
+
+  #onFailure(error: MeshError): void {
+    this.#error ??= error;
+    const { flag } = failureOutcome(this.#error);
+    if (flag) this.#flags.push(flag);
+    // A client that left was refused nothing.
+    if (this.#error.code !== ErrorCode.DOWNSTREAM_RESET) this.#tell();
+  }
+
+  #tell(): void {
+    if (this.#isTold || !this.#error) return;
+    this.#isTold = true;
+    this.#services.onConnectionRefused(this.#tunnel, this.#record(), this.#error.message);
   }
 
   #record(): TcpRecord {
@@ -170,7 +299,7 @@ class ServedConnection implements LiveTraffic {
       chain: this.#chain.name,
       cluster: this.#cluster?.name,
       flags: this.#flags,
-      details: this.#error ? failureOutcome(this.#error).details : "",
+      details: this.#error ? failureOutcome(this.#error).details : this.#details,
       code: this.#error?.code,
       policy: this.policy,
       dryRun: this.dryRun,
@@ -183,19 +312,9 @@ class ServedConnection implements LiveTraffic {
       upstreamHost: this.#endpoint?.key,
       downstreamRemote: formatSocketAddress(this.#tunnel.client),
       downstreamLocal: this.#tunnel.authorityText,
+      requestedServerName: this.#sni,
     };
   }
 }
 
-function pickEndpoint(balancers: ClusterBalancers, cluster: Cluster, tried: ReadonlySet<string>): TcpPick {
-  const picked = balancers.pick(cluster, { tried, resource: "connections" });
-  if (picked.kind === "none") {
-    const code = picked.reason === "circuit-open" ? ErrorCode.CIRCUIT_OPEN : ErrorCode.NO_HEALTHY_UPSTREAM;
-    throw new MeshError(code, picked.message);
-  }
-  balancers.started(picked.token);
-  return {
-    endpoint: picked.endpoint,
-    release: (kind) => balancers.finished(picked.token, { kind }),
-  };
-}
+const DOWNSTREAM = { origin: "downstream" } as const;

@@ -14,13 +14,30 @@ import {
   type ServeOptions,
   serveHttp,
 } from "./http/index.ts";
-import type { Chains, HttpChain, RouteModel, TcpChain } from "./model/route-model.ts";
+import type { Chains, HttpChain, RouteModel } from "./model/route-model.ts";
+import type { TcpAuthorization } from "./policy/index.ts";
+import type { OfferedConnection, TcpAdmission, TcpRefusal } from "./serve-connection.ts";
 import { peekProtocol, type TunnelContext, type TunnelOffer } from "./terminate/index.ts";
 
 /** A tunnel, or what was in it, that ended before anybody was asked. */
 export interface TunnelRefusal {
   readonly tunnel: TunnelContext;
   readonly error: MeshError;
+}
+
+/** What the codec did not take for a request; `error.context.status` is what it answered, 0 = nothing. */
+export interface UnreadableRequest extends TunnelRefusal {
+  readonly chain: HttpChain;
+  readonly version: "HTTP/1.1" | "HTTP/2";
+}
+
+/** A request, and by what it is served. */
+export interface TunnelledRequest {
+  readonly tunnel: TunnelContext;
+  readonly chain: HttpChain;
+  readonly exchange: DownstreamExchange;
+  /** Why it cannot be served, whatever it is. */
+  readonly refusal: MeshError | undefined;
 }
 
 export interface TunnelServerInit {
@@ -30,15 +47,15 @@ export interface TunnelServerInit {
   /** For ports declared HTTP: so long until silence is taken for HTTP/1. */
   readonly prefaceTimeoutMs: number;
   model(): RouteModel;
-  onRequest(tunnel: TunnelContext, chain: HttpChain, exchange: DownstreamExchange): void;
-  /** Undefined: it was refused, and told. Never rejects. */
-  admitTcp(tunnel: TunnelContext, chain: TcpChain): Promise<TcpAdmission | undefined>;
+  onRequest(request: TunnelledRequest): void;
+  onUnreadable(request: UnreadableRequest): void;
+  /** A refusal was told. Never rejects. */
+  admitTcp(offered: OfferedConnection): Promise<TcpAdmission | TcpRefusal>;
   onRefused(refusal: TunnelRefusal): void;
 }
 
-export interface TcpAdmission {
-  serve(downstream: Duplex): void;
-}
+/** A connection that began while we drain has so long for its request, before it is told to go. */
+const DRAIN_GRACE_MS = 1_000;
 
 export class TunnelServer {
   readonly #init: TunnelServerInit;
@@ -58,18 +75,11 @@ export class TunnelServer {
       offer.refuse(503);
       return;
     }
-    if (chains.http) {
-      void this.#serve(tunnel, chains, offer.accept());
+    if (chains.tcp && !chains.http && !looksAtServerName(chains.tcp.authorization)) {
+      void this.#offerTcp({ tunnel, chain: chains.tcp, sni: undefined }, offer);
       return;
     }
-    if (chains.tcp) void this.#offerTcp(tunnel, chains.tcp, offer);
-  }
-
-  /** Declared TCP: nothing is sniffed, and the policy's answer is the CONNECT's. */
-  async #offerTcp(tunnel: TunnelContext, chain: TcpChain, offer: TunnelOffer): Promise<void> {
-    const admission = await this.#init.admitTcp(tunnel, chain);
-    if (admission) admission.serve(offer.accept());
-    else offer.refuse(401);
+    void this.#serve(tunnel, chains, offer.accept());
   }
 
   /** HTTP connections end with what runs on them; TCP connections go on. */
@@ -78,52 +88,74 @@ export class TunnelServer {
     for (const connection of this.#connections) connection.drain();
   }
 
+  /** Declared TCP: nothing is sniffed, and the policy's answer is the CONNECT's. */
+  async #offerTcp(offered: OfferedConnection, offer: TunnelOffer): Promise<void> {
+    const answer = await this.#init.admitTcp(offered);
+    if (answer.kind === "admitted") answer.serve(offer.accept());
+    else offer.refuse(answer.status);
+  }
+
   async #serve(tunnel: TunnelContext, chains: Chains, stream: Duplex): Promise<void> {
     const { clock, sniffTimeoutMs, prefaceTimeoutMs, onRefused } = this.#init;
     try {
       const timeoutMs = chains.tcp ? sniffTimeoutMs : prefaceTimeoutMs;
-      const { kind } = await peekProtocol(stream, { clock, timeoutMs });
+      const detected = await peekProtocol(stream, { clock, timeoutMs });
+      const { kind } = detected;
       const isHttp = kind === "http1" || kind === "http2";
-      if (chains.tcp && !isHttp) await this.#serveTcp(tunnel, chains.tcp, stream);
-      else if (chains.http) this.#serveHttp(tunnel, chains.http, kind === "http2" ? "http2" : "http1", stream);
+      if (chains.tcp && !(isHttp && chains.http)) {
+        const sni = kind === "tls" ? detected.sni : undefined;
+        await this.#serveTcp({ tunnel, chain: chains.tcp, sni }, stream);
+      } else if (chains.http) this.#serveHttp(tunnel, chains.http, kind === "http2" ? "http2" : "http1", stream);
     } catch (error) {
       stream.destroy();
       onRefused({ tunnel, error: MeshError.from(error, ErrorCode.DOWNSTREAM_RESET, { origin: "downstream" }) });
     }
   }
 
-  async #serveTcp(tunnel: TunnelContext, chain: TcpChain, stream: Duplex): Promise<void> {
-    const admission = await this.#init.admitTcp(tunnel, chain);
-    if (admission) admission.serve(stream);
+  async #serveTcp(offered: OfferedConnection, stream: Duplex): Promise<void> {
+    const answer = await this.#init.admitTcp(offered);
+    if (answer.kind === "admitted") answer.serve(stream);
     else stream.destroy(new MeshError(ErrorCode.POLICY_DENIED, "the connection is not allowed"));
   }
 
-  #serveHttp(tunnel: TunnelContext, chain: HttpChain, protocol: "http1" | "http2", stream: Duplex): void {
+  #serveHttp(tunnel: TunnelContext, first: HttpChain, protocol: "http1" | "http2", stream: Duplex): void {
+    const { clock, onRefused, onUnreadable } = this.#init;
+    const version = protocol === "http2" ? "HTTP/2" : "HTTP/1.1";
+    // The one of the last request: where the port is no longer served, its log is told.
+    let chain = first;
     const options: ServeOptions = {
       ...defaultServeOptions,
-      clock: this.#init.clock,
+      clock,
       acceptsHttp10: chain.acceptsHttp10,
-      onRefused: (error) => this.#init.onRefused({ tunnel, error }),
+      onRefused: (error, wasHandedOver) => {
+        if (wasHandedOver) onRefused({ tunnel, error });
+        else onUnreadable({ tunnel, chain, version, error });
+      },
       onClose: () => this.#connections.delete(connection),
     };
-    const connection: DownstreamConnection = serveHttp(stream, protocol, options, (exchange) =>
-      this.#onRequest(tunnel, exchange),
-    );
+    const connection: DownstreamConnection = serveHttp(stream, protocol, options, (exchange) => {
+      chain = this.#onRequest(tunnel, chain, exchange);
+    });
     this.#connections.add(connection);
-    if (this.#draining) connection.drain();
+    // Its first bytes are here, and are a request's: it is served, as the last.
+    if (this.#draining) clock.after(DRAIN_GRACE_MS, () => connection.drain());
   }
 
   /** Each request has the chain of the moment: a connection may live longer than many configurations. */
-  #onRequest(tunnel: TunnelContext, exchange: DownstreamExchange): void {
+  #onRequest(tunnel: TunnelContext, last: HttpChain, exchange: DownstreamExchange): HttpChain {
     const chain = this.#init.model().findChains(tunnel.destination)?.http;
-    if (chain) {
-      this.#init.onRequest(tunnel, chain, exchange);
-      return;
-    }
-    const error = unknownDestination(tunnel);
-    this.#init.onRefused({ tunnel, error });
-    exchange.abort(error);
+    const refusal = chain ? undefined : unknownDestination(tunnel);
+    this.#init.onRequest({ tunnel, chain: chain ?? last, exchange, refusal });
+    return chain ?? last;
   }
+}
+
+function looksAtServerName({ rules, custom }: TcpAuthorization): boolean {
+  const policies = [
+    ...rules.flatMap(({ enforced = [], dryRun }) => [...enforced, ...dryRun]),
+    ...custom.flatMap((one) => one.when),
+  ];
+  return policies.some(({ readsServerName }) => readsServerName === true);
 }
 
 function unknownDestination(tunnel: TunnelContext): MeshError {

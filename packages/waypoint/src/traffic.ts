@@ -8,21 +8,19 @@ import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import { formatSocketAddress, type SocketAddress } from "@ambit/shared/net";
 import type { Clock, Random } from "@ambit/shared/time";
 import { createJwtVerifier, type JwksCache, type JwtVerifier } from "./authenticate/index.ts";
-import { type ClusterBalancers, createClusterBalancers, type EndpointEvent } from "./balance/index.ts";
+import { type ClusterBalancers, createClusterBalancers, type EndpointEvent, resultOfError } from "./balance/index.ts";
 import type { Cluster, Endpoint } from "./balance/model.ts";
+import { unpicked } from "./forward/attempt.ts";
 import { type Originator, OWN_CALL } from "./forward/connect-originate.ts";
 import type { PeerDirectory } from "./forward/peer-directory.ts";
 import { UpstreamPool, type UpstreamRoute } from "./forward/upstream-pool.ts";
-import {
-  createUpstreamConnection,
-  type DownstreamExchange,
-  defaultConnectOptions,
-  type UpstreamConnection,
-} from "./http/index.ts";
+import { createUpstreamConnection, defaultConnectOptions, type UpstreamConnection } from "./http/index.ts";
 import { LiveTrafficSet } from "./live-traffic.ts";
-import type { HttpChain, RouteModel, TcpChain } from "./model/route-model.ts";
+import type { RouteModel, TcpChain } from "./model/route-model.ts";
 import {
   type PeerInfo,
+  type RecorderInit,
+  type RequestRecord,
   RequestRecorder,
   requestIdOf,
   startTrace,
@@ -33,22 +31,27 @@ import {
 import type { Upstream } from "./phases/act.ts";
 import type { Stop } from "./phases/stop.ts";
 import { type Stages, serveRequest } from "./pipeline.ts";
-import { ExternalAuthorizers, type RequestPermit } from "./policy/index.ts";
+import { type ConnectionPermit, ExternalAuthorizers, type RequestPermit } from "./policy/index.ts";
 import type { ArrivedRequest, RoutedContext } from "./request-context.ts";
+import { localResponse } from "./respond/index.ts";
 import { createRetryGate, ReplayMemory, type RetryGate } from "./retry/index.ts";
-import { admitConnection, type ConnectionServices } from "./serve-connection.ts";
-import { TunnelServer } from "./serve-tunnel.ts";
+import { admitConnection, type ConnectionServices, type ConnectionTarget } from "./serve-connection.ts";
+import { type TunnelledRequest, TunnelServer, type UnreadableRequest } from "./serve-tunnel.ts";
 import type { TunnelContext, TunnelOffer } from "./terminate/index.ts";
 
 /** What is told of traffic, as it ends. None of it may throw or wait. */
 export interface TrafficObserver {
   requestStarted(): void;
-  requestFinished(request: ArrivedRequest): void;
+  requestFinished(request: Pick<ArrivedRequest, "chain" | "record">): void;
+  /** So much is known by now of a gRPC stream that runs on. */
+  requestProgress(record: RequestRecord): void;
   connectionMeter(record: TcpRecord): TcpMeter;
   connectionFinished(chain: TcpChain, record: TcpRecord): void;
   /** Refused or failed by us, with everything a person needs to know why. */
   refused(refusal: TrafficRefusal): void;
   mirrored(cluster: string, error: MeshError | undefined): void;
+  /** See `ForwardServices.onLimit`. */
+  limitReached(cluster: string, limit: string): void;
   endpointEvent(event: EndpointEvent): void;
   bug(error: unknown): void;
 }
@@ -84,8 +87,22 @@ export interface TrafficInit {
 
 /** For ports declared HTTP: a client that says nothing for so long speaks HTTP/1. */
 const PREFACE_TIMEOUT_MS = 10_000;
+/** Long streams and connections are counted this often. Parity: Istio's tcp_reporting_duration. */
+const REPORT_MS = 5_000;
 /** Upstream connections without requests. Parity: Envoy's hour is longer than most servers keep theirs. */
 const UPSTREAM_IDLE_MS = 60_000;
+
+/** Nothing is known of a request that is none. */
+const UNREADABLE = {
+  method: "",
+  scheme: "http",
+  authority: "",
+  path: "",
+  headers: [],
+  expectsContinue: false,
+} as const;
+
+type RecordedRequest = Pick<RecorderInit, "head" | "requestId" | "trace"> & Pick<ArrivedRequest, "tunnel" | "chain">;
 
 interface HttpRoute extends UpstreamRoute {
   readonly context: RoutedContext;
@@ -106,6 +123,7 @@ export class WaypointTraffic implements Stages, ConnectionServices {
   readonly #server: TunnelServer;
   readonly #strangers = new WeakMap<TunnelContext, PeerInfo>();
   #clusters: ReadonlyMap<string, Cluster> | undefined;
+  #cancelReports = (): void => {};
 
   constructor(init: TrafficInit) {
     const { clock, random, observer, limits } = init;
@@ -128,10 +146,12 @@ export class WaypointTraffic implements Stages, ConnectionServices {
       sniffTimeoutMs: limits.sniffTimeoutMs,
       prefaceTimeoutMs: PREFACE_TIMEOUT_MS,
       model: () => init.model(),
-      onRequest: (tunnel, chain, exchange) => this.#onRequest(tunnel, chain, exchange),
-      admitTcp: (tunnel, chain) => admitConnection(tunnel, chain, this),
+      onRequest: (request) => this.#onRequest(request),
+      onUnreadable: (request) => this.#onUnreadable(request),
+      admitTcp: (offered) => admitConnection(offered, this),
       onRefused: ({ tunnel, error }) => this.#refused(tunnel, error.code, undefined, error.message),
     });
+    this.#reportLater();
   }
 
   /** Stage "terminate" hands each CONNECT over here. */
@@ -159,6 +179,7 @@ export class WaypointTraffic implements Stages, ConnectionServices {
 
   /** What is left is cut. */
   destroy(): void {
+    this.#cancelReports();
     this.live.cutAll();
     this.authorizers.close();
     this.#pool.destroy(new MeshError(ErrorCode.CONNECTION_DRAINED, "the waypoint is shutting down"));
@@ -179,9 +200,18 @@ export class WaypointTraffic implements Stages, ConnectionServices {
     const cluster = this.model().clusters.get(name);
     if (!cluster) throw new MeshError(ErrorCode.CLUSTER_NOT_FOUND, `no cluster ${name}`);
     const picked = this.balancers.pick(cluster, { resource: "connections" });
-    if (picked.kind === "none") throw new MeshError(ErrorCode.NO_HEALTHY_UPSTREAM, picked.message);
-    const { endpoint } = picked;
-    return (await this.#init.originator.open(OWN_CALL, { cluster, endpoint, client: this.#init.ownAddress })).transport;
+    if (picked.kind === "none") throw unpicked(picked, "connections");
+    const { endpoint, token } = picked;
+    this.balancers.started(token);
+    try {
+      const dialled = await this.#init.originator.open(OWN_CALL, { cluster, endpoint, client: this.#init.ownAddress });
+      this.balancers.responded(token, { kind: "success" });
+      return dialled.transport.once("close", () => this.balancers.finished(token, { kind: "success" }));
+    } catch (error) {
+      const failure = MeshError.from(error, ErrorCode.UPSTREAM_CONNECT_FAILED, { origin: "upstream" });
+      this.balancers.finished(token, { kind: resultOfError(failure) });
+      throw failure;
+    }
   }
 
   connect(
@@ -198,14 +228,11 @@ export class WaypointTraffic implements Stages, ConnectionServices {
   }
 
   async open(
-    permit: Parameters<ConnectionServices["open"]>[0],
-    tunnel: TunnelContext,
-    cluster: Cluster,
-    endpoint: Endpoint,
+    permit: ConnectionPermit,
+    { tunnel: { client }, cluster, endpoint, signal }: ConnectionTarget,
   ): Promise<Duplex> {
-    const { client } = tunnel;
     const serviceHostname = cluster.service?.hostname;
-    return (await this.#init.originator.open(permit, { cluster, endpoint, client, serviceHostname })).transport;
+    return (await this.#init.originator.open(permit, { cluster, endpoint, client, serviceHostname, signal })).transport;
   }
 
   peerOf(endpoint: Endpoint): PeerInfo {
@@ -235,12 +262,20 @@ export class WaypointTraffic implements Stages, ConnectionServices {
     this.#init.observer.mirrored(cluster, error);
   }
 
+  onLimit(cluster: string, limit: string): void {
+    this.#init.observer.limitReached(cluster, limit);
+  }
+
   onStopped({ tunnel }: ArrivedRequest, { response, policy, message }: Stop): void {
     this.#refused(tunnel, response.code ?? ErrorCode.INVARIANT_VIOLATED, policy, message);
   }
 
   onCutByPolicy({ tunnel }: ArrivedRequest, code: ErrorCode, policy: string | undefined, message: string): void {
     this.#refused(tunnel, code, policy, message);
+  }
+
+  onProgress(record: RequestRecord): void {
+    this.#init.observer.requestProgress(record);
   }
 
   onBug(error: unknown): void {
@@ -255,23 +290,39 @@ export class WaypointTraffic implements Stages, ConnectionServices {
     this.#init.observer.connectionFinished(chain, record);
   }
 
-  #onRequest(tunnel: TunnelContext, chain: HttpChain, exchange: DownstreamExchange): void {
+  #onRequest({ tunnel, chain, exchange, refusal }: TunnelledRequest): void {
     const { head } = exchange;
     const trace = startTrace(head.headers, chain.tracing, this.random);
     const requestId = requestIdOf(head.headers, this.random);
+    const record = this.#recorderOf({ tunnel, chain, head, requestId, trace });
+    this.#init.observer.requestStarted();
+    const model = this.model();
+    void serveRequest({ tunnel, chain, exchange, trace, requestId, record, model, refusal }, this);
+  }
+
+  /** Told and counted like any request, as far as it can be read. Parity: Envoy. */
+  #onUnreadable({ tunnel, chain, version, error }: UnreadableRequest): void {
+    const head = { ...UNREADABLE, version };
+    const record = this.#recorderOf({ tunnel, chain, head, requestId: "", trace: undefined });
+    this.#init.observer.requestStarted();
+    const response = localResponse({ head, inMesh: true }, error);
+    if (error.context["status"] === 0) record.cut(error.code, response.flag, response.details);
+    else record.localResponse(response);
+    this.#refused(tunnel, error.code, undefined, error.message);
+    this.#init.observer.requestFinished({ chain, record });
+  }
+
+  #recorderOf({ tunnel, chain, ...init }: RecordedRequest): RequestRecorder {
     const record = new RequestRecorder({
+      ...init,
       clock: this.clock,
-      head,
       chain: chain.name,
-      requestId,
-      trace,
       source: this.sourceOf(tunnel),
       downstreamRemote: formatSocketAddress(tunnel.client),
       downstreamLocal: tunnel.authorityText,
     });
     record.destinationService = chain.service;
-    this.#init.observer.requestStarted();
-    void serveRequest({ tunnel, chain, exchange, trace, requestId, record, model: this.model() }, this);
+    return record;
   }
 
   async #connectHttp(permit: RequestPermit, { cluster, endpoint, protocol, context }: HttpRoute) {
@@ -283,6 +334,13 @@ export class WaypointTraffic implements Stages, ConnectionServices {
     });
     const options = { ...defaultConnectOptions, clock: this.clock };
     return createUpstreamConnection(transport, protocol === "HTTP/2" ? "http2" : "http1", options);
+  }
+
+  #reportLater(): void {
+    this.#cancelReports = this.clock.after(REPORT_MS, () => {
+      this.live.reportAll();
+      this.#reportLater();
+    });
   }
 
   #refused(tunnel: TunnelContext, code: string, policy: string | undefined, message: string): void {

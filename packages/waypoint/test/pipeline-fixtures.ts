@@ -163,6 +163,9 @@ export class TestWaypoint {
   readonly connections: TcpRecord[] = [];
   readonly refusals: TrafficRefusal[] = [];
   readonly bugs: unknown[] = [];
+  readonly limits: string[] = [];
+  readonly progress: number[] = [];
+  readonly mirrored: { readonly cluster: string; readonly code: string | undefined }[] = [];
   readonly traffic: WaypointTraffic;
   readonly #cleanup: Cleanup;
   readonly #peer: Peer;
@@ -204,6 +207,7 @@ export class TestWaypoint {
       {
         material: () => Promise.resolve(material),
         onTunnel: (tunnel, offer) => waypoint?.traffic.onTunnel(tunnel, offer),
+        allowsLoopback: true,
       },
       cleanup,
     );
@@ -230,10 +234,12 @@ export class TestWaypoint {
     return {
       requestStarted: () => {},
       requestFinished: ({ record }) => void this.requests.push(record.finish()),
+      requestProgress: (record) => void this.progress.push(record.responseMessages),
       connectionMeter: () => ({ flush: () => {}, close: () => {} }),
       connectionFinished: (_chain, record) => void this.connections.push(record),
       refused: (refusal) => void this.refusals.push(refusal),
-      mirrored: () => {},
+      mirrored: (cluster, error) => void this.mirrored.push({ cluster, code: error?.code }),
+      limitReached: (cluster, limit) => void this.limits.push(`${cluster} ${limit}`),
       endpointEvent: () => {},
       bug: (error) => void this.bugs.push(error),
     };

@@ -4,7 +4,7 @@
  */
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import type { HeaderList } from "@ambit/shared/http2";
-import type { AttemptOutcome, ClusterBalancers, PickRequest, PickToken } from "../balance/index.ts";
+import type { AttemptOutcome, ClusterBalancers, PickRequest, PickResult, PickToken } from "../balance/index.ts";
 import type { Cluster, Endpoint } from "../balance/model.ts";
 import type {
   BodyLength,
@@ -41,6 +41,8 @@ export interface AttemptInit {
   headFor(endpoint: Endpoint): OutgoingRequest;
   onPicked(endpoint: Endpoint): void;
   onConnected(version: UpstreamConnection["version"]): void;
+  /** The head was written. */
+  onSent(): void;
 }
 
 export class Attempt implements UpstreamEvents {
@@ -143,8 +145,7 @@ export class Attempt implements UpstreamEvents {
     const { balancers, cluster, pick, onPicked } = this.#init;
     const picked = balancers.pick(cluster, pick);
     if (picked.kind === "none") {
-      const code = picked.reason === "circuit-open" ? ErrorCode.CIRCUIT_OPEN : ErrorCode.NO_HEALTHY_UPSTREAM;
-      throw new MeshError(code, picked.message, { retry: "never" });
+      throw unpicked(picked, "requests");
     }
     this.#token = picked.token;
     balancers.started(picked.token);
@@ -153,10 +154,14 @@ export class Attempt implements UpstreamEvents {
   }
 
   #send(connection: UpstreamConnection, endpoint: Endpoint): void {
-    const { body, bodyLength, headFor, onConnected } = this.#init;
+    const { body, bodyLength, headFor, onConnected, onSent } = this.#init;
     onConnected(connection.version);
-    this.#exchange = connection.request(headFor(endpoint), bodyLength, this);
-    body.attach(this.#exchange);
+    const exchange = connection.request(headFor(endpoint), bodyLength, this);
+    this.#exchange = exchange;
+    // A connection may end within the call: then the body belongs to the next attempt.
+    if (this.#abandoned) return;
+    onSent();
+    body.attach(exchange);
   }
 
   #fail(error: MeshError): void {
@@ -165,4 +170,11 @@ export class Attempt implements UpstreamEvents {
     this.#init.body.detach();
     this.#init.owner.onFailed(this, error);
   }
+}
+
+/** Why no endpoint was picked, as an error. @param limit  what a full circuit breaker counts, for metrics */
+export function unpicked(picked: Extract<PickResult, { kind: "none" }>, limit: string): MeshError {
+  const isOpen = picked.reason === "circuit-open";
+  const code = isOpen ? ErrorCode.CIRCUIT_OPEN : ErrorCode.NO_HEALTHY_UPSTREAM;
+  return new MeshError(code, picked.message, isOpen ? { context: { limit } } : {});
 }

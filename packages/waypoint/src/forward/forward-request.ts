@@ -5,19 +5,28 @@
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import type { HeaderList } from "@ambit/shared/http2";
 import type { Clock, Random } from "@ambit/shared/time";
-import { type AttemptOutcome, type ClusterBalancers, hashText, resultOfAnswer } from "../balance/index.ts";
+import {
+  type AttemptOutcome,
+  type ClusterBalancers,
+  hashText,
+  type PickRequest,
+  resultOfAnswer,
+  resultOfError,
+} from "../balance/index.ts";
 import type { Cluster, Endpoint } from "../balance/model.ts";
+import { failureOutcome, type RequestTimer } from "../failure-outcome.ts";
 import type { BodyLength, DownstreamExchange, ResponseHead, UpstreamConnection } from "../http/message.ts";
 import { type OpenAttempt, type PeerInfo, type RequestRecorder, randomSpanId } from "../observe/index.ts";
 import type { RequestPermit } from "../policy/model.ts";
 import type { RoutedContext } from "../request-context.ts";
 import { readGrpcStatus } from "../respond/index.ts";
-import { type AttemptEnd, decideRetry, type RetryGate, type RetryPolicy } from "../retry/index.ts";
-import { type EffectiveTimeouts, type FormatFacts, type HashKey, mutateHeaders, resolverOf } from "../route/index.ts";
+import { type AttemptEnd, decideRetry, type RetryGate, type RetryPolicy, readServerAdvice } from "../retry/index.ts";
+import type { EffectiveTimeouts, FormatFacts, HashKey } from "../route/index.ts";
 import { Attempt, type AttemptOwner } from "./attempt.ts";
 import type { MirrorRequest } from "./mirror-request.ts";
 import type { InboxOwner, RequestInbox } from "./request-inbox.ts";
-import { attemptHead, type RequestTemplate, replaced } from "./upstream-head.ts";
+import { RequestTimers } from "./request-timers.ts";
+import { attemptHead, mutateResponse, type RequestTemplate, replaced } from "./upstream-head.ts";
 
 export interface ForwardInit {
   readonly context: RoutedContext;
@@ -25,6 +34,8 @@ export interface ForwardInit {
   readonly inbox: RequestInbox;
   readonly template: RequestTemplate;
   readonly timeouts: EffectiveTimeouts;
+  /** The deadline is one that a gRPC caller named: it runs from the request's head on. */
+  readonly isGrpcDeadline: boolean;
   readonly retry: RetryPolicy | undefined;
   readonly retryGate: RetryGate;
   /** Which attempt the request was when it came; more than 1: it is not multiplied further. */
@@ -43,11 +54,16 @@ export interface ForwardInit {
     use: (connection: UpstreamConnection) => void,
   ): Promise<void>;
   peerOf(endpoint: Endpoint): PeerInfo;
+  /** Something was refused by a limit of the cluster, or by the budget of its retries. */
+  onLimit(limit: string): void;
+  /** Where the tunnel pointed, for clusters that send there. */
+  readonly original: Endpoint | undefined;
   /** Answers in our own name; the head was not sent yet. */
   answer(error: MeshError): void;
 }
 
-const NEVER_CANCEL = (): void => {};
+/** An upstream that answered but does not take the rest of the request is given so long. */
+const LINGER_MS = 5_000;
 
 /** Runs until the exchange is over; the inbox tells it what the client does. */
 export function forwardRequest(permit: RequestPermit, init: ForwardInit): void {
@@ -61,18 +77,22 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
   readonly #init: ForwardInit;
   readonly #exchange: DownstreamExchange;
   readonly #record: RequestRecorder;
+  readonly #timers: RequestTimers;
   readonly #tried = new Set<string>();
   #attempt: Attempt | undefined;
   #attempts = 0;
   #open: OpenAttempt | undefined;
   #attemptStartedMs = 0;
+  /** The current attempt's head was written. */
+  #sent = false;
   #status = 0;
   /** The answer's head went to the client: from here nothing can be tried again. */
   #responded = false;
+  /** Plain bytes both ways: each direction ends on its own. */
+  #upgraded = false;
   #over = false;
   /** Credit of the upstream for bytes that wait for the client. */
   #owed = 0;
-  #deadlineMs: number | undefined;
   /** Why a retry that the policy wanted was not admitted. */
   #budgetError: MeshError | undefined;
   #needsFresh = false;
@@ -80,49 +100,44 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
   #holdsRetry = false;
   /** The answer is complete. */
   #answered = false;
-  #cancelTimeout = NEVER_CANCEL;
-  #cancelTry = NEVER_CANCEL;
-  #cancelRetry = NEVER_CANCEL;
-  #cancelIdle = NEVER_CANCEL;
-  #lastActivityMs = 0;
 
   constructor(permit: RequestPermit, init: ForwardInit) {
     this.#permit = permit;
     this.#init = init;
     this.#exchange = init.context.exchange;
     this.#record = init.context.record;
+    this.#timers = new RequestTimers(init.clock);
   }
 
   begin(): void {
-    if (this.#init.inbox.signal.aborted) {
-      this.onDownstreamClosed(undefined);
-      return;
-    }
-    const { body } = this.#init.inbox;
-    for (const mirror of this.#init.mirrors) for (const chunk of body.kept) mirror.write(chunk);
+    const { inbox, mirrors, timeouts, isGrpcDeadline, retryGate, cluster } = this.#init;
+    const { body } = inbox;
+    for (const mirror of mirrors) for (const chunk of body.kept) mirror.write(chunk);
+    if (isGrpcDeadline) this.#timers.startDeadline(timeouts.requestMs, () => this.#timeOut());
     if (body.isComplete) this.onRequestComplete(body.trailers);
     this.#watchIdle();
-    this.#init.retryGate.recordFirstAttempt(this.#init.cluster);
+    retryGate.recordFirstAttempt(cluster);
     this.#try();
   }
 
   // The client's side.
 
-  /** Parity: Envoy starts the route's time-out when the whole request is there. */
+  /** Parity: Envoy starts the route's time-out, and that of a try, when the whole request is there. */
   onRequestComplete(trailers: HeaderList): void {
     for (const mirror of this.#init.mirrors) mirror.end(trailers);
-    const { timeouts, clock } = this.#init;
-    if (timeouts.requestMs <= 0 || this.#deadlineMs !== undefined || this.#over) return;
-    this.#deadlineMs = clock.monotonic() + timeouts.requestMs;
-    this.#cancelTimeout = clock.after(timeouts.requestMs, () => this.#timeOut());
+    if (this.#over) return;
+    this.#timers.touch();
+    this.#timers.startDeadline(this.#init.timeouts.requestMs, () => this.#timeOut());
+    this.#startTry();
   }
 
   onRequestBytes(chunk: Buffer): void {
-    this.#lastActivityMs = this.#init.clock.monotonic();
+    this.#timers.touch();
     for (const mirror of this.#init.mirrors) mirror.write(chunk);
   }
 
   onDownstreamDrain(): void {
+    this.#timers.touch();
     const bytes = this.#owed;
     if (bytes === 0) return;
     this.#owed = 0;
@@ -130,22 +145,27 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
   }
 
   onDownstreamClosed(error: MeshError | undefined): void {
-    if (this.#over || (error === undefined && this.#answered)) return;
+    if (this.#over) return;
+    if (error === undefined && this.#answered) {
+      // In this turn, as a rule, the upstream's side is over too.
+      queueMicrotask(() => this.#linger());
+      return;
+    }
     const cause = error ?? new MeshError(ErrorCode.DOWNSTREAM_RESET, "the client left", { origin: "downstream" });
-    this.#record.cut(cause.code, cause.origin === "downstream" ? "DC" : undefined, "downstream_remote_disconnect");
-    this.#endAttempt({ kind: "cancelled" }, cause.code);
-    this.#attempt?.abandon(cause, { kind: "cancelled" });
+    this.#abandon(cause, { kind: "cancelled" });
     this.#finish(cause.message);
   }
 
   // The upstream's side.
 
   onInformational(head: ResponseHead): void {
+    this.#timers.touch();
     if (!this.#over) this.#exchange.sendInformational(head);
   }
 
   onHead(attempt: Attempt, head: ResponseHead, bodyLength: BodyLength): void {
-    this.#cancelTry();
+    this.#timers.cancelTry();
+    this.#timers.touch();
     this.#status = head.status;
     const outcome = this.#outcomeOf(head);
     attempt.responded(outcome);
@@ -158,15 +178,16 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
   }
 
   onUpgraded(attempt: Attempt, head: ResponseHead): void {
-    this.#cancelTimers();
+    this.#timers.cancel();
+    this.#upgraded = true;
     this.#status = head.status;
     attempt.responded(this.#outcomeOf(head));
-    this.#respond(head, (sent) => this.#exchange.acceptUpgrade(sent));
     this.#watchIdle();
+    this.#respond(head, (sent) => this.#exchange.acceptUpgrade(sent));
   }
 
   onData(chunk: Buffer): void {
-    this.#lastActivityMs = this.#init.clock.monotonic();
+    this.#timers.touch();
     this.#record.responseData(chunk);
     if (this.#exchange.write(chunk)) this.#attempt?.consume(chunk.length);
     else this.#owed += chunk.length;
@@ -174,6 +195,11 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
 
   onEnd(trailers: HeaderList): void {
     this.#answered = true;
+    if (this.#upgraded) {
+      // A half-close: what the client still says goes on.
+      this.#exchange.end();
+      return;
+    }
     this.#record.responseTrailers(trailers);
     // Before the client hears the end: then the exchange is over, and its record written.
     const grpcStatus = this.#record.isGrpc ? readGrpcStatus(trailers) : undefined;
@@ -190,15 +216,15 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
   }
 
   onFailed(attempt: Attempt, error: MeshError): void {
-    if (this.#answered) {
+    if (this.#answered && !this.#upgraded) {
       // It has said everything; what became of the rest of the request changes nothing.
       this.onComplete(attempt);
       return;
     }
-    this.#cancelTry();
-    attempt.finish(isLocal(error) ? { kind: "cancelled" } : { kind: "local-failure" });
+    this.#timers.cancelTry();
+    attempt.finish({ kind: resultOfError(error) });
     this.#endAttempt({ kind: "local-failure" }, error.code);
-    this.#record.upstreamFailure = error.message;
+    if (error.origin === "upstream") this.#record.upstreamFailure = error.message;
     if (this.#over) return;
     if (this.#responded) {
       this.#cut(error);
@@ -212,9 +238,10 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
   // Attempts.
 
   #try(): void {
-    const { clock, cluster, balancers, inbox, hash, retry, timeouts, random } = this.#init;
+    const { clock, cluster, balancers, inbox, random, template, context, timeouts, arrivedAs } = this.#init;
     this.#attempts += 1;
     this.#attemptStartedMs = clock.monotonic();
+    this.#sent = false;
     const fresh = this.#needsFresh;
     const spanId = randomSpanId(random);
     const attempt = new Attempt({
@@ -223,30 +250,33 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
       body: inbox.body,
       bodyLength: this.#exchange.bodyLength,
       owner: this,
-      pick: {
-        ...(retry?.avoidsTriedEndpoints ? { tried: this.#tried, rePicks: retry.hostSelectionAttempts } : {}),
-        ...(hash.key === undefined ? {} : { hash: hashText(hash.key) }),
-        isFinalTry: this.#attempts > (retry?.retries ?? 0),
-      },
+      pick: this.#pickRequest(),
       connect: (endpoint, use) => this.#init.connect(this.#permit, { endpoint, fresh }, use),
-      headFor: () =>
-        attemptHead(this.#init.template, this.#init.context, {
-          attempt: this.#attempts,
-          arrivedAs: this.#init.arrivedAs,
-          spanId,
-          timeouts,
-          remainingMs: this.#remainingMs(),
-        }),
+      headFor: () => {
+        const { remainingMs } = this.#timers;
+        return attemptHead(template, context, { attempt: this.#attempts, arrivedAs, spanId, timeouts, remainingMs });
+      },
       onPicked: (endpoint) => this.#picked(endpoint, spanId),
       onConnected: (version) => {
         this.#record.upstreamVersion = version;
       },
+      onSent: () => {
+        this.#sent = true;
+        this.#startTry();
+      },
     });
     this.#attempt = attempt;
-    if (timeouts.perTryMs > 0) {
-      this.#cancelTry = clock.after(timeouts.perTryMs, () => this.#tryTimedOut(attempt));
-    }
     void attempt.start();
+  }
+
+  #pickRequest(): PickRequest {
+    const { hash, retry, original } = this.#init;
+    return {
+      ...(retry?.avoidsTriedEndpoints ? { tried: this.#tried, rePicks: retry.hostSelectionAttempts } : {}),
+      ...(hash.key === undefined ? {} : { hash: hashText(hash.key) }),
+      ...(original === undefined ? {} : { original }),
+      isFinalTry: this.#attempts > (retry?.retries ?? 0),
+    };
   }
 
   #picked(endpoint: Endpoint, spanId: string): void {
@@ -259,9 +289,18 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
     });
   }
 
+  /** From when the upstream has all it needs to answer; connecting has a time-out of its own. */
+  #startTry(): void {
+    const attempt = this.#attempt;
+    const isWaiting = this.#sent && this.#init.inbox.body.isComplete && !this.#responded;
+    if (attempt && isWaiting) this.#timers.startTry(this.#init.timeouts.perTryMs, () => this.#tryTimedOut(attempt));
+  }
+
   /** Begins the next attempt if there is to be one. */
   #retries(end: AttemptEnd): boolean {
     const { context, clock, random, retry, arrivedAs, inbox } = this.#init;
+    // Of the attempt that just ended, if it was a retry.
+    this.#releaseRetry();
     if (this.#over || inbox.signal.aborted) return false;
     const question = {
       policy: retry,
@@ -271,7 +310,7 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
       headers: context.headers,
       bodyReplayable: inbox.body.isReplayable,
       responseStarted: this.#responded,
-      remainingMs: this.#remainingMs(),
+      remainingMs: this.#timers.remainingMs,
       isRetriedByCaller: arrivedAs > 1,
     };
     const decision = decideRetry(question, { now: clock.now(), random });
@@ -282,7 +321,7 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
     // A stale connection is our own affair: trying once more adds no load to the upstream.
     if (decision.because !== "stale-connection" && !this.#admitsRetry()) return false;
     inbox.body.detach();
-    this.#cancelRetry = clock.after(decision.delayMs, () => this.#try());
+    this.#timers.later(decision.delayMs, () => this.#try());
     return true;
   }
 
@@ -292,18 +331,16 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
       this.#holdsRetry = true;
       return true;
     }
-    this.#record.flag(admission.reason === "budget" ? "URX" : "UO");
-    const code = admission.reason === "budget" ? ErrorCode.RETRY_BUDGET_EXHAUSTED : ErrorCode.CIRCUIT_OPEN;
+    const isBudget = admission.reason === "budget";
+    this.#record.flag(isBudget ? "URX" : "UO");
+    this.#init.onLimit(isBudget ? "budget" : "retries");
+    const code = isBudget ? ErrorCode.RETRY_BUDGET_EXHAUSTED : ErrorCode.CIRCUIT_OPEN;
     this.#budgetError = new MeshError(code, admission.message);
     return false;
   }
 
   #tryTimedOut(attempt: Attempt): void {
-    const error = new MeshError(
-      ErrorCode.REQUEST_TIMEOUT,
-      `no answer within ${this.#init.timeouts.perTryMs} ms, the time-out of one try`,
-      { origin: "upstream" },
-    );
+    const error = timeout("per-try", `no answer within ${this.#init.timeouts.perTryMs} ms, the time-out of one try`);
     const outcome: AttemptOutcome = { kind: "local-failure" };
     this.#endAttempt(outcome, error.code);
     attempt.abandon(error, outcome);
@@ -311,18 +348,30 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
   }
 
   #timeOut(): void {
+    const { timeouts, isGrpcDeadline } = this.#init;
+    const message = `no complete answer within ${timeouts.requestMs} ms`;
+    this.#stop(timeout(isGrpcDeadline ? "grpc-deadline" : undefined, message), { kind: "local-failure" });
+  }
+
+  /** Nothing moved for the chain's idle limit: the stream is cut, whichever side it waits for. */
+  #watchIdle(): void {
+    const limitMs = this.#init.context.chain.streamIdleTimeoutMs;
+    this.#timers.watchIdle(limitMs, () =>
+      this.#stop(timeout("stream-idle", `nothing was sent for ${limitMs} ms`), { kind: "cancelled" }),
+    );
+  }
+
+  /** Ends everything by our own decision. */
+  #stop(error: MeshError, outcome: AttemptOutcome): void {
     if (this.#over) return;
-    const message = `no complete answer within ${this.#init.timeouts.requestMs} ms`;
-    const error = new MeshError(ErrorCode.REQUEST_TIMEOUT, message, { origin: "upstream" });
-    const outcome: AttemptOutcome = { kind: "local-failure" };
-    this.#endAttempt(outcome, error.code);
-    this.#attempt?.abandon(error, outcome);
+    this.#abandon(error, outcome);
     if (this.#responded) this.#cut(error);
     else this.#giveUp(error);
   }
 
-  #remainingMs(): number | undefined {
-    return this.#deadlineMs === undefined ? undefined : this.#deadlineMs - this.#init.clock.monotonic();
+  #abandon(error: MeshError, outcome: AttemptOutcome): void {
+    this.#endAttempt(outcome, error.code);
+    this.#attempt?.abandon(error, outcome);
   }
 
   // The answer.
@@ -336,14 +385,9 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
   }
 
   #responseHeaders(head: ResponseHead): HeaderList {
-    const { context, facts, hash, responseHeaders } = this.#init;
-    const levels = [context.cluster?.headers, context.route.headers, context.virtualHost.headers].flatMap((level) =>
-      level ? [level.response] : [],
-    );
-    const response = [[":status", String(head.status)] as const, ...head.headers];
-    const upstreamHost = this.#attempt?.endpoint?.key;
-    const mutated = mutateHeaders(head.headers, levels, resolverOf({ ...facts, response, upstreamHost }));
-    const serviceMs = Math.round(this.#init.clock.monotonic() - this.#attemptStartedMs);
+    const { context, facts, hash, responseHeaders, clock } = this.#init;
+    const mutated = mutateResponse(context, head, { ...facts, upstreamHost: this.#attempt?.endpoint?.key });
+    const serviceMs = Math.round(clock.monotonic() - this.#attemptStartedMs);
     return [
       ...replaced(mutated, [["x-envoy-upstream-service-time", String(serviceMs)], ...responseHeaders.set]),
       ...responseHeaders.append,
@@ -351,19 +395,19 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
     ];
   }
 
-  #outcomeOf(head: ResponseHead): AttemptOutcome {
-    const grpcStatus = this.#record.isGrpc ? readGrpcStatus(head.headers) : undefined;
-    return {
-      kind: resultOfAnswer(head.status, grpcStatus),
-      status: head.status,
-      firstByteMs: this.#init.clock.monotonic() - this.#attemptStartedMs,
-    };
+  #outcomeOf({ status, headers }: ResponseHead): AttemptOutcome {
+    const { clock } = this.#init;
+    const grpcStatus = this.#record.isGrpc ? readGrpcStatus(headers) : undefined;
+    const firstByteMs = clock.monotonic() - this.#attemptStartedMs;
+    const outcome: AttemptOutcome = { kind: resultOfAnswer(status, grpcStatus), status, firstByteMs };
+    if (status < 400 && grpcStatus === undefined) return outcome;
+    const advice = readServerAdvice({ status, headers, trailers: [] }, clock.now());
+    return advice.kind === "after" ? { ...outcome, retryAfterMs: advice.delayMs } : outcome;
   }
 
   #endAttempt(outcome: AttemptOutcome, failure: string | undefined, grpcStatus?: number): void {
     this.#open?.end({ status: outcome.status ?? 0, grpcStatus, failure });
     this.#open = undefined;
-    this.#releaseRetry();
   }
 
   #releaseRetry(): void {
@@ -374,6 +418,8 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
 
   #giveUp(error: MeshError): void {
     if (this.#over) return;
+    const limit = error.context["limit"];
+    if (typeof limit === "string") this.#init.onLimit(limit);
     this.#finish(error.message);
     this.#init.inbox.body.discard();
     this.#init.answer(error);
@@ -381,50 +427,36 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
 
   /** What was sent must not look complete. */
   #cut(error: MeshError): void {
-    const flag = error.code === ErrorCode.REQUEST_TIMEOUT ? "UT" : "UC";
-    this.#record.cut(error.code, flag, "upstream_reset_after_response_started");
+    const { flag, details } = failureOutcome(error);
+    const isTimeout = error.code === ErrorCode.REQUEST_TIMEOUT;
+    this.#record.cut(error.code, flag ?? "UC", isTimeout ? details : "upstream_reset_after_response_started");
     this.#finish(error.message);
     this.#exchange.abort(error);
   }
 
-  /** Nothing moved for the chain's idle limit: the stream is cut, whichever side it waits for. */
-  #watchIdle(): void {
-    const { context, clock } = this.#init;
-    const limitMs = context.chain.streamIdleTimeoutMs;
-    if (limitMs <= 0) return;
-    this.#lastActivityMs = clock.monotonic();
-    const check = (): void => {
-      const leftMs = limitMs - (clock.monotonic() - this.#lastActivityMs);
-      if (leftMs > 0) {
-        this.#cancelIdle = clock.after(leftMs, check);
-        return;
-      }
-      const error = new MeshError(ErrorCode.REQUEST_TIMEOUT, `nothing was sent for ${limitMs} ms`);
-      this.#attempt?.abandon(error, { kind: "cancelled" });
-      if (this.#responded) this.#cut(error);
-      else this.#giveUp(error);
-    };
-    this.#cancelIdle = clock.after(limitMs, check);
+  /** The client has its answer, and the upstream does not take the rest of a request that it answered. */
+  #linger(): void {
+    if (this.#over) return;
+    this.#timers.cancel();
+    this.#timers.later(LINGER_MS, () => {
+      const error = new MeshError(ErrorCode.CANCELLED, "the answer is complete, its request is not taken");
+      this.#abandon(error, { kind: "cancelled" });
+      this.#finish(error.message);
+    });
   }
 
   #finish(reason: string | undefined): void {
     this.#over = true;
     this.#releaseRetry();
-    this.#cancelTimers();
-    for (const mirror of this.#init.mirrors) if (reason !== undefined) mirror.cut(reason);
-  }
-
-  #cancelTimers(): void {
-    this.#cancelTimeout();
-    this.#cancelTry();
-    this.#cancelRetry();
-    this.#cancelIdle();
+    this.#timers.cancel();
+    for (const mirror of this.#init.mirrors) {
+      if (reason === undefined) mirror.originalEnded();
+      else mirror.cut(reason);
+    }
   }
 }
 
-/** Our own doing, not the endpoint's. */
-const isLocal = (error: MeshError): boolean =>
-  error.code === ErrorCode.CIRCUIT_OPEN ||
-  error.code === ErrorCode.NO_HEALTHY_UPSTREAM ||
-  error.code === ErrorCode.CONNECTION_DRAINED ||
-  error.code === ErrorCode.CONNECTION_LIMIT_REACHED;
+function timeout(timer: RequestTimer | undefined, message: string): MeshError {
+  const context = timer === undefined ? {} : { context: { timer } };
+  return new MeshError(ErrorCode.REQUEST_TIMEOUT, message, { origin: "upstream", ...context });
+}

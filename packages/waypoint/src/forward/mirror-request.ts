@@ -4,9 +4,11 @@
  */
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import type { HeaderList } from "@ambit/shared/http2";
+import type { Clock } from "@ambit/shared/time";
 import type {
   BodyLength,
   OutgoingRequest,
+  ResponseHead,
   UpstreamConnection,
   UpstreamEvents,
   UpstreamExchange,
@@ -15,13 +17,16 @@ import type {
 export interface MirrorInit {
   readonly head: OutgoingRequest;
   readonly bodyLength: BodyLength;
+  readonly clock: Clock;
   connect(use: (connection: UpstreamConnection) => void): Promise<void>;
-  /** Exactly once; `undefined` = it was answered. */
-  onEnd(error: MeshError | undefined): void;
+  /** Exactly once; `undefined` = it was answered with `status`. */
+  onEnd(error: MeshError | undefined, status: number): void;
 }
 
 /** Bytes that may wait for a mirror. */
 const MAX_WAITING_BYTES = 1024 * 1024;
+/** So long a mirror may take for its answer once the original has its own. */
+const OUTLIVES_MS = 15_000;
 
 export class MirrorRequest implements UpstreamEvents {
   readonly #init: MirrorInit;
@@ -30,6 +35,8 @@ export class MirrorRequest implements UpstreamEvents {
   #exchange: UpstreamExchange | undefined;
   #trailers: HeaderList | undefined;
   #isOver = false;
+  #status = 0;
+  #cancelLimit = (): void => {};
 
   constructor(init: MirrorInit) {
     this.#init = init;
@@ -51,6 +58,12 @@ export class MirrorRequest implements UpstreamEvents {
     if (this.#waitingBytes > MAX_WAITING_BYTES) this.cut("the mirror cannot keep up with the request");
   }
 
+  /** Nobody waits for the mirror's answer, and nobody else limits it. */
+  originalEnded(): void {
+    if (this.#isOver) return;
+    this.#cancelLimit = this.#init.clock.after(OUTLIVES_MS, () => this.cut("the mirror takes too long to answer"));
+  }
+
   end(trailers: HeaderList): void {
     if (this.#exchange) this.#exchange.end(trailers);
     else this.#trailers = trailers;
@@ -64,7 +77,9 @@ export class MirrorRequest implements UpstreamEvents {
   }
 
   onInformational(): void {}
-  onHead(): void {}
+  onHead(head: ResponseHead): void {
+    this.#status = head.status;
+  }
   onUpgraded(): void {
     this.cut("a mirror cannot be upgraded");
   }
@@ -101,6 +116,7 @@ export class MirrorRequest implements UpstreamEvents {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#waiting = [];
-    this.#init.onEnd(error);
+    this.#cancelLimit();
+    this.#init.onEnd(error, this.#status);
   }
 }

@@ -14,7 +14,7 @@ export interface RelayEnd {
 
 export interface Relay {
   readonly ended: Promise<RelayEnd>;
-  /** Cuts both sides. */
+  /** Cuts both sides, by our own decision: neither counts as failed. */
   cut(error: Error): void;
   /** Bytes moved so far; changes while it runs. */
   readonly bytesFromDownstream: number;
@@ -38,6 +38,7 @@ class ByteRelay implements Relay {
   readonly #resolve: (end: RelayEnd) => void;
   #open = 2;
   #failed: RelayEnd["failed"];
+  #isCut = false;
   #error: Error | undefined;
 
   constructor(downstream: Duplex, upstream: Duplex) {
@@ -51,6 +52,8 @@ class ByteRelay implements Relay {
   }
 
   cut(error: Error): void {
+    if (this.#open === 0) return;
+    this.#isCut = true;
     this.#error ??= error;
     cutStream(this.#downstream, error);
     cutStream(this.#upstream, error);
@@ -66,7 +69,8 @@ class ByteRelay implements Relay {
     to.on("drain", () => void from.resume());
     from.on("end", () => void (to.destroyed || to.end()));
     from.on("error", (error: Error) => {
-      this.#failed ??= side;
+      // What breaks because it was cut is nobody's failure.
+      if (!this.#isCut) this.#failed ??= side;
       this.#error ??= error;
     });
     from.on("close", () => this.#closed(from, to));

@@ -1,7 +1,7 @@
 /** The head of a forwarded request, level by level. Pure. */
 import { ok, type Result } from "@ambit/shared/errors";
 import type { HeaderList } from "@ambit/shared/http2";
-import type { OutgoingRequest } from "../http/message.ts";
+import type { OutgoingRequest, ResponseHead } from "../http/message.ts";
 import { withRequestId, withTrace } from "../observe/index.ts";
 import type { RoutedContext } from "../request-context.ts";
 import { withAttempt } from "../retry/index.ts";
@@ -72,6 +72,19 @@ export function attemptHead(template: RequestTemplate, context: RoutedContext, f
   }
   const counted = withAttempt(replaced(template.headers, set), facts.arrivedAs, facts.attempt);
   return { ...template, headers: withTrace(counted, context.trace, facts.spanId) };
+}
+
+/** Header operations of cluster, route and virtual host on an answer, inner first. `response` has `:status` first. */
+export function mutateResponse(
+  { cluster, route, virtualHost }: RoutedContext,
+  head: ResponseHead,
+  facts: FormatFacts,
+): HeaderList {
+  const levels = [cluster?.headers, route.headers, virtualHost.headers].flatMap((level) =>
+    level ? [level.response] : [],
+  );
+  const response = [[":status", String(head.status)] as const, ...head.headers];
+  return mutateHeaders(head.headers, levels, resolverOf({ ...facts, response }));
 }
 
 /** Facts for `%COMMAND%`s of header values. */

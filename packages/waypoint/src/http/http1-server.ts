@@ -255,14 +255,16 @@ export class Http1ServerConnection implements DownstreamConnection, TransportOwn
     const exchange = this.#exchange;
     this.#exchange = undefined;
     const headSent = exchange?.headSent === true;
-    const error = requestMalformed(fault, headSent ? 0 : fault.status);
-    if (exchange === undefined || headSent) {
+    // Of a request that was answered already: another answer would be taken for the next request's.
+    const isAnswered = exchange === undefined || headSent;
+    const error = requestMalformed(fault, isAnswered ? 0 : fault.status);
+    if (isAnswered) {
       this.#exchange = exchange;
-      this.#options.onRefused?.(error);
+      this.#options.onRefused?.(error, true);
       this.destroy(error);
       return;
     }
-    this.#refuse(fault);
+    this.#refuse(fault, true);
     exchange.close(error);
   }
 
@@ -279,9 +281,9 @@ export class Http1ServerConnection implements DownstreamConnection, TransportOwn
     this.transport.pump();
   }
 
-  #refuse(fault: HttpFault): void {
+  #refuse(fault: HttpFault, wasHandedOver = false): void {
     const error = requestMalformed(fault, fault.status);
-    this.#options.onRefused?.(error);
+    this.#options.onRefused?.(error, wasHandedOver);
     this.transport.writer.writeText(formatRefusal(fault, this.date));
     this.#closeGently(error);
   }

@@ -67,7 +67,7 @@ export class Http2ServerConnection implements DownstreamConnection, StreamHost {
   }
 
   onFault(error: MeshError): void {
-    this.#options.onRefused?.(error);
+    this.#options.onRefused?.(error, true);
   }
 
   #serve(stream: H2Stream, headers: HeaderList, endStream: boolean): H2StreamHandlers {
@@ -90,12 +90,12 @@ export class Http2ServerConnection implements DownstreamConnection, StreamHost {
 
   /** Malformed: nobody learns more than that. RFC 9113 section 8.1.1. */
   #reset(stream: H2Stream, message: string): void {
-    this.onFault(requestMalformed(httpFault(400, message), 0));
+    this.#options.onRefused?.(requestMalformed(httpFault(400, message), 0), false);
     stream.reset(H2Code.PROTOCOL_ERROR);
   }
 
   #refuse(stream: H2Stream, fault: HttpFault): void {
-    this.onFault(requestMalformed(fault, fault.status));
+    this.#options.onRefused?.(requestMalformed(fault, fault.status), false);
     const { headers, body } = refusalOf(fault);
     const head = { status: fault.status, headers };
     stream.sendHeaders(encodeResponse(head, body.length, { tellsLength: false, date: this.date }), false);

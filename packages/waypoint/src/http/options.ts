@@ -32,8 +32,11 @@ export interface ServeOptions extends HttpOptions {
    * looks like and a request nobody waits for must be cancelled. Parity: Envoy, Go.
    */
   readonly allowsHalfClose: boolean;
-  /** A request that the codec itself answered or cut; `error.context.status` is what it said, 0 = nothing. */
-  onRefused?(error: MeshError): void;
+  /**
+   * A request that the codec itself answered or cut; `error.context.status` is what it said, 0 = nothing.
+   * @param wasHandedOver  it was an exchange already, whose `onClose` says the same
+   */
+  onRefused?(error: MeshError, wasHandedOver: boolean): void;
   /** The connection is over; `undefined` = in order. Once. */
   onClose?(error: MeshError | undefined): void;
 }

@@ -1,23 +1,26 @@
 /** Phase 6: what the route says: forward, redirect, or answer. */
-import { ErrorCode, MeshError } from "@ambit/shared/errors";
+import { ErrorCode, type MeshError } from "@ambit/shared/errors";
 import type { HeaderList } from "@ambit/shared/http2";
 import type { Clock, Random } from "@ambit/shared/time";
-import type { ClusterBalancers } from "../balance/index.ts";
+import { type ClusterBalancers, resultOfAnswer, resultOfError } from "../balance/index.ts";
 import type { Cluster, Endpoint } from "../balance/model.ts";
+import { unpicked } from "../forward/attempt.ts";
 import { forwardRequest } from "../forward/forward-request.ts";
 import { MirrorRequest } from "../forward/mirror-request.ts";
+import { originalEndpoint } from "../forward/original-endpoint.ts";
 import type { RequestInbox } from "../forward/request-inbox.ts";
-import { formatFactsOf, requestTemplate } from "../forward/upstream-head.ts";
-import type { UpstreamConnection } from "../http/message.ts";
+import { formatFactsOf, mutateResponse, replaced, requestTemplate } from "../forward/upstream-head.ts";
+import type { OutgoingRequest, UpstreamConnection } from "../http/message.ts";
 import type { PeerInfo } from "../observe/index.ts";
 import type { RequestPermit } from "../policy/index.ts";
 import type { RoutedContext } from "../request-context.ts";
-import { directResponse, redirectLocation, redirectResponse } from "../respond/index.ts";
+import { directResponse, type LocalResponse, redirectLocation, redirectResponse } from "../respond/index.ts";
 import { applyRetryOverrides, attemptOf, type RetryGate } from "../retry/index.ts";
 import {
   type CorsVerdict,
   draws,
   effectiveTimeouts,
+  type FormatFacts,
   type ForwardAction,
   hashKey,
   type RequestedOverrides,
@@ -42,6 +45,8 @@ export interface ForwardServices {
   ): Promise<void>;
   peerOf(endpoint: Endpoint): PeerInfo;
   onMirror(cluster: string, error: MeshError | undefined): void;
+  /** A limit of a cluster refused something: "requests", "pending", "connections", "retries", or their "budget". */
+  onLimit(cluster: string, limit: string): void;
 }
 
 export interface Upstream {
@@ -69,7 +74,7 @@ export function act(init: Act): Stop | undefined {
   record.destinationService = chain.service;
   switch (action.kind) {
     case "direct":
-      return stopWith(directResponse(callerOf(context), action.status, action.body));
+      return stopWith(withRouteHeaders(init, directResponse(callerOf(context), action.status, action.body)));
     case "redirect": {
       const { exchange, authority, path, route, tunnel } = context;
       const location = redirectLocation(action, route.match.path, {
@@ -79,13 +84,26 @@ export function act(init: Act): Stop | undefined {
         query: path.query,
         port: chain.service?.port ?? tunnel.destination.port,
       });
-      return stopWith(redirectResponse(action.status, location));
+      return stopWith(withRouteHeaders(init, redirectResponse(action.status, location)));
     }
     case "forward":
       return forward(init, action);
     default:
       return action satisfies never;
   }
+}
+
+/** What a route says of answers holds for its own too. Parity: Envoy finalizes the headers of direct responses. */
+function withRouteHeaders(init: Act, response: LocalResponse): LocalResponse {
+  const { context, services } = init;
+  const mutated = mutateResponse(context, response.head, factsOf(context, services));
+  const { set, append } = responseHeadersOf(init);
+  return { ...response, head: { ...response.head, headers: [...replaced(mutated, set), ...append] } };
+}
+
+function factsOf(context: RoutedContext, services: ForwardServices): FormatFacts {
+  const own = { localPrincipal: services.localPrincipal(), hostname: services.hostname };
+  return formatFactsOf(context, own, services.clock.now());
 }
 
 function forward(init: Act, action: ForwardAction): Stop | undefined {
@@ -103,13 +121,13 @@ function forward(init: Act, action: ForwardAction): Stop | undefined {
   if (upgrade !== undefined && !chain.upgrades.includes(upgrade)) {
     return refuse(context, ErrorCode.UPGRADE_REFUSED, { message: `upgrade to ${upgrade} is not allowed here` });
   }
-  const own = { localPrincipal: services.localPrincipal(), hostname: services.hostname };
-  const facts = formatFactsOf(context, own, services.clock.now());
+  const facts = factsOf(context, services);
   const template = requestTemplate(context, action, facts);
   if (!template.ok) return refuse(context, ErrorCode.REQUEST_MALFORMED, { message: template.error });
   record.path = template.value.path;
   record.requestHeaders = template.value.headers;
   const overrides = readOverrides(exchange.head.headers, true);
+  const responseHeaders = responseHeadersOf(init);
   const retry = upgrade === undefined ? applyRetryOverrides(action.retry, overrides) : undefined;
   if (retry === undefined) inbox.body.limitReplay(0);
   forwardRequest(permit, {
@@ -117,29 +135,35 @@ function forward(init: Act, action: ForwardAction): Stop | undefined {
     cluster,
     inbox,
     template: template.value,
-    timeouts: timeoutsOf(context, action, overrides),
+    ...deadlinesOf(context, action, overrides),
     retry,
     retryGate: services.retryGate,
     arrivedAs: attemptOf(exchange.head.headers),
     facts,
     hash: hashOf(context, action, services.random),
-    responseHeaders: responseHeadersOf(init),
+    responseHeaders,
+    original: originalEndpoint(cluster, context.tunnel.destination),
+    onLimit: (limit) => services.onLimit(cluster.name, limit),
     mirrors: startMirrors(init, action, template.value),
     clock: services.clock,
     random: services.random,
     balancers: services.balancers,
     connect: (granted, to, use) => services.connect(granted, context, { cluster, ...to }, use),
     peerOf: (endpoint) => services.peerOf(endpoint),
-    answer: (error) => init.answer(refuse(context, error)),
+    // With what browsers want to see of any answer, and authorizers of theirs.
+    answer: (error) =>
+      init.answer(refuse(context, error, { headers: [...responseHeaders.set, ...responseHeaders.append] })),
   });
   return undefined;
 }
 
-function timeoutsOf(context: RoutedContext, action: ForwardAction, overrides: RequestedOverrides) {
+function deadlinesOf(context: RoutedContext, action: ForwardAction, overrides: RequestedOverrides) {
   const { record, headers, exchange } = context;
-  if (exchange.head.upgrade !== undefined) return { requestMs: 0, perTryMs: 0 };
-  const grpc = record.isGrpc ? { grpcTimeout: headers.find(([name]) => name === "grpc-timeout")?.[1] } : undefined;
-  return effectiveTimeouts(action, overrides, grpc);
+  if (exchange.head.upgrade !== undefined) return { timeouts: { requestMs: 0, perTryMs: 0 }, isGrpcDeadline: false };
+  const grpcTimeout = record.isGrpc ? headers.find(([name]) => name === "grpc-timeout")?.[1] : undefined;
+  const timeouts = effectiveTimeouts(action, overrides, record.isGrpc ? { grpcTimeout } : undefined);
+  const isNamed = grpcTimeout !== undefined && action.maximumGrpcTimeoutMs !== undefined;
+  return { timeouts, isGrpcDeadline: isNamed && overrides.timeoutMs === undefined };
 }
 
 const hashOf = ({ headers, path, tunnel }: RoutedContext, action: ForwardAction, random: Random) =>
@@ -151,30 +175,33 @@ function responseHeadersOf({ cors, context }: Act): { readonly set: HeaderList; 
 }
 
 /** Copies go to a mirror's own pick of endpoints; no policy is asked again: the request is the one that was permitted. */
-function startMirrors(init: Act, action: ForwardAction, head: MirrorRequestHead) {
+function startMirrors(init: Act, action: ForwardAction, head: OutgoingRequest): readonly MirrorRequest[] {
   const { context, services } = init;
+  // What goes both ways cannot be thrown away one way.
+  if (head.upgrade !== undefined) return [];
   return action.mirrors.flatMap(({ cluster: name, fractionPerMillion }) => {
     const cluster = context.model.clusters.get(name);
-    if (!cluster || !draws(fractionPerMillion, services.random)) return [];
-    return [
-      new MirrorRequest({
-        head,
-        bodyLength: context.exchange.bodyLength,
-        connect: (use) => connectMirror(init, cluster, use),
-        onEnd: (error) => services.onMirror(name, error),
-      }),
-    ];
+    return cluster && draws(fractionPerMillion, services.random) ? [startMirror(init, cluster, head)] : [];
   });
 }
 
-type MirrorRequestHead = ConstructorParameters<typeof MirrorRequest>[0]["head"];
-
-async function connectMirror(
-  { services, permit, context }: Act,
-  cluster: Cluster,
-  use: (connection: UpstreamConnection) => void,
-): Promise<void> {
-  const picked = services.balancers.pick(cluster);
-  if (picked.kind === "none") throw new MeshError(ErrorCode.NO_HEALTHY_UPSTREAM, picked.message);
-  await services.connect(permit, context, { cluster, endpoint: picked.endpoint, fresh: false }, use);
+function startMirror({ context, services, permit }: Act, cluster: Cluster, head: OutgoingRequest): MirrorRequest {
+  const { balancers, clock } = services;
+  const original = originalEndpoint(cluster, context.tunnel.destination);
+  const picked = balancers.pick(cluster, original ? { original } : {});
+  if (picked.kind === "picked") balancers.started(picked.token);
+  return new MirrorRequest({
+    head,
+    bodyLength: context.exchange.bodyLength,
+    clock,
+    async connect(use) {
+      if (picked.kind === "none") throw unpicked(picked, "requests");
+      await services.connect(permit, context, { cluster, endpoint: picked.endpoint, fresh: false }, use);
+    },
+    onEnd(error, status) {
+      const outcome = error ? { kind: resultOfError(error) } : { kind: resultOfAnswer(status), status };
+      if (picked.kind === "picked") balancers.finished(picked.token, outcome);
+      services.onMirror(cluster.name, error);
+    },
+  });
 }

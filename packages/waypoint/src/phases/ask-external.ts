@@ -1,4 +1,6 @@
 /** Phase 2, CUSTOM: the external authorizers of the chain, before the token is looked at. */
+import { ErrorCode, MeshError } from "@ambit/shared/errors";
+import type { Clock } from "@ambit/shared/time";
 import type { RequestInbox } from "../forward/request-inbox.ts";
 import { bodyBytesWanted, type ExternalAuthorizers, type ExternalVerdict } from "../policy/index.ts";
 import type { KnownRequest, NormalRequest } from "../request-context.ts";
@@ -8,18 +10,21 @@ import { refuse, type Stop } from "./stop.ts";
 /** The request as the authorizers made it, with their consent. */
 export type ExternallyPermitted = NormalRequest & Pick<KnownRequest, "external" | "responseHeaders">;
 
+/** So long the part of the body that authorizers want to see may take, however it drips. */
+const BODY_WAIT_MS = 60_000;
+
 /** Spec: Istio asks CUSTOM before it verifies tokens, so external authorizers see no claims. */
 export async function askExternal(
   request: NormalRequest,
   inbox: RequestInbox,
-  authorizers: ExternalAuthorizers,
+  { authorizers, clock }: { readonly authorizers: ExternalAuthorizers; readonly clock: Clock },
 ): Promise<ExternallyPermitted | Stop> {
   const { custom } = request.chain.authorization;
   if (custom.length === 0) return { ...request, external: undefined, responseHeaders: [] };
   const attributes = requestAttributes(request, undefined);
   const { head, bodyLength } = request.exchange;
   const wanted = bodyBytesWanted(custom, attributes);
-  const body = wanted > 0 ? await inbox.body.firstBytes(wanted, request.signal) : undefined;
+  const body = wanted > 0 ? await bodyForAuthorizers(request, inbox, { wanted, clock }) : undefined;
   const verdict = await authorizers.check(custom, {
     attributes,
     signal: request.signal,
@@ -33,6 +38,25 @@ export async function askExternal(
     },
   });
   return verdict.kind === "refuse" ? refusal(request, verdict) : permitted(request, verdict);
+}
+
+async function bodyForAuthorizers(
+  { exchange, chain, signal }: NormalRequest,
+  { body }: RequestInbox,
+  { wanted, clock }: { readonly wanted: number; readonly clock: Clock },
+) {
+  // Its sender holds it back until somebody asks for it, and nobody behind us can yet.
+  if (exchange.head.expectsContinue) exchange.sendInformational({ status: 100, headers: [] });
+  const limitMs = Math.min(chain.streamIdleTimeoutMs || BODY_WAIT_MS, BODY_WAIT_MS);
+  const late = new AbortController();
+  const cancel = clock.after(limitMs, () => late.abort());
+  const first = await body.firstBytes(wanted, AbortSignal.any([signal, late.signal]));
+  cancel();
+  if (!late.signal.aborted || signal.aborted) return first;
+  throw new MeshError(ErrorCode.REQUEST_TIMEOUT, `the body for the authorizer did not come within ${limitMs} ms`, {
+    origin: "downstream",
+    context: { timer: "stream-idle" },
+  });
 }
 
 function refusal(request: NormalRequest, verdict: Extract<ExternalVerdict, { kind: "refuse" }>): Stop {

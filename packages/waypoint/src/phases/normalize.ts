@@ -9,6 +9,7 @@ import { refuse, type Stop } from "./stop.ts";
 export function normalizeRequest(arrived: ArrivedRequest, localPrincipal: string | undefined): NormalRequest | Stop {
   const { exchange, chain, tunnel } = arrived;
   const { head } = exchange;
+  if (arrived.refusal !== undefined) return refuse(arrived, arrived.refusal);
   if (chain.unservable !== undefined) {
     return refuse(arrived, ErrorCode.CHAIN_UNSERVABLE, { message: chain.unservable });
   }

@@ -11,7 +11,7 @@ export function routeRequest(request: KnownRequest, random: Random): RoutedConte
   const routed = {
     method,
     scheme,
-    authority: authority.matching,
+    authority: authority.authority,
     path: path.path,
     query: path.query,
     headers,

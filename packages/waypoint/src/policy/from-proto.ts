@@ -1,6 +1,6 @@
 /** Envoy's RBAC filters, HTTP and network, as rule sets. Spec: waypoint-xds sections 4.2 and 4.3 */
 
-import { type Policy, type RBAC, RBAC_Action } from "@ambit/envoy-api/envoy/config/rbac/v3/rbac";
+import { type Permission, type Policy, type RBAC, RBAC_Action } from "@ambit/envoy-api/envoy/config/rbac/v3/rbac";
 import type { RBAC as HttpRbac } from "@ambit/envoy-api/envoy/extensions/filters/http/rbac/v3/rbac";
 import type { RBAC as NetworkRbac } from "@ambit/envoy-api/envoy/extensions/filters/network/rbac/v3/rbac";
 import { ErrorCode, err, MeshError, ok, type Result } from "@ambit/shared/errors";
@@ -106,7 +106,22 @@ function policyFromProto(name: string, proto: Policy, purpose: Leaning["purpose"
   if (!operation.ok) return operation;
   const source = eitherOf(proto.principals, (one) => principalCondition(one, purpose));
   if (!source.ok) return source;
-  return ok(rbacPolicy(name, allOf([operation.value, source.value]), purpose));
+  const policy = rbacPolicy(name, allOf([operation.value, source.value]), purpose);
+  return ok(proto.permissions.some(readsServerName) ? { ...policy, readsServerName: true } : policy);
+}
+
+function readsServerName({ rule }: Permission): boolean {
+  switch (rule.case) {
+    case "requestedServerName":
+      return true;
+    case "andRules":
+    case "orRules":
+      return rule.value.rules.some(readsServerName);
+    case "notRule":
+      return readsServerName(rule.value);
+    default:
+      return false;
+  }
 }
 
 function eitherOf<Proto>(protos: readonly Proto[], compile: (proto: Proto) => Result<Condition>): Result<Condition> {

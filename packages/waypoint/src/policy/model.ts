@@ -32,6 +32,8 @@ export interface RbacPolicy {
   readonly name: string;
   /** Whether operation and source match. `attributes` that a matcher needs and the request lacks do not match. */
   matches(attributes: PolicyAttributes): boolean;
+  /** It asks for the TLS server name: what carries none yet is looked at before it is judged. Absent = no. */
+  readonly readsServerName?: boolean;
   /** Each is a condition of its own that a request must meet for the policy to match; for the index only. */
   readonly necessary?: readonly IndexKeys[];
 }
