@@ -142,10 +142,9 @@ class FieldReader implements Fields {
   add(name: string, value: string): Http2Fault | undefined {
     // Crumbs of one cookie count once: browsers cut it small for the sake of compression. RFC 9113 section 8.2.3.
     if (name === "cookie" && this.#cookieAt >= 0) {
-      this.headers[this.#cookieAt] = [
-        name,
-        `${(this.headers[this.#cookieAt] as readonly [string, string])[1]}; ${value}`,
-      ];
+      const [, before] = this.headers[this.#cookieAt] as readonly [string, string];
+      // An empty crumb would leave a blank at an end, which HTTP/1 readers cut off: policy must see what they see.
+      this.headers[this.#cookieAt] = [name, [before, value].filter((crumb) => crumb !== "").join("; ")];
       return undefined;
     }
     this.count++;
