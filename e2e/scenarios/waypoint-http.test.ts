@@ -68,7 +68,7 @@ const service = (name: string, port: object) => ({
     }, 30_000);
 
   beforeAll(async () => {
-    const result = ambit("waypoint", "apply", "-n", "app", "--enroll-namespace");
+    const result = ambit("waypoint", "apply", "-n", "app", "--enroll-namespace", "--wait");
     if (result.status !== 0) throw new Error(`${result.stdout}${result.stderr}`);
     await statusBecomes(200, "/ready");
   }, 120_000);

@@ -123,7 +123,9 @@ export class LabClient {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     const headers = payload ? { "content-type": "application/json", "content-length": payload.length } : {};
-    const call = httpRequest({ socketPath: join(this.stateDir, "lab.sock"), method, path, headers }, (response) => {
+    // A connection a call: a kept one may be closed by the lab in the moment it is used again.
+    const to = { socketPath: join(this.stateDir, "lab.sock"), agent: false } as const;
+    const call = httpRequest({ ...to, method, path, headers }, (response) => {
       if ((response.statusCode ?? 500) < 400) resolve(response);
       else readAll(response).then((text) => reject(failureOf(text, response.statusCode)), reject);
     });
