@@ -286,7 +286,7 @@ describe("any bytes at all", () => {
         await converse(waypoint, requests.join(""), { quietMs: 12, patienceMs: 60 });
         arrived += compare(arrivals);
       }),
-      { numRuns: 700 },
+      { numRuns: 600 },
     );
     expect(arrived).toBeGreaterThan(100);
     expect(judged.filter(({ allowed }) => !allowed).length).toBeGreaterThan(20);
@@ -369,9 +369,9 @@ describe("any bytes at all", () => {
         socket.destroy();
         arrived += compare(arrivals);
       }),
-      { numRuns: 300 },
+      { numRuns: 200 },
     );
-    expect(arrived).toBeGreaterThan(100);
+    expect(arrived).toBeGreaterThan(60);
     expect(waypoint.bugs).toEqual([]);
   }, 20_000);
 
