@@ -12,7 +12,7 @@ const store = new StoreClient(
 const orReason = (call: Promise<unknown>): Promise<unknown> =>
   call.catch((error: unknown) => ({ error: reasonOf(error) }));
 
-serveHttp("cart", async () => {
-  const [items, visits] = await Promise.all([orReason(callHttp(catalog)), orReason(store.ask("INCR visits"))]);
+serveHttp("cart", async ({ trace }) => {
+  const [items, visits] = await Promise.all([orReason(callHttp(catalog, trace)), orReason(store.ask("INCR visits"))]);
   return { status: 200, body: { catalog: items, visits } };
 });

@@ -1,4 +1,4 @@
-/** The shop's catalog: a list of things. */
+/** The shop's catalog: a list of things. `/broken` always fails and counts how often it was asked. */
 import { serveHttp } from "./http-app.ts";
 
 const ITEMS = [
@@ -7,4 +7,10 @@ const ITEMS = [
   { id: "teapot", price: 33 },
 ];
 
-serveHttp("catalog", async () => ({ status: 200, body: { items: ITEMS } }));
+const who = { version: process.env["VERSION"] ?? "v1", pod: process.env["HOSTNAME"] ?? "" };
+let askedBroken = 0;
+
+serveHttp("catalog", async ({ path }) => {
+  if (path === "/broken") return { status: 503, body: { ...who, asked: ++askedBroken } };
+  return { status: 200, body: { ...who, items: ITEMS } };
+});

@@ -1,6 +1,16 @@
 /** What the shop's HTTP programs share: a small server that never dies, and calls to one another. */
-import { createServer, request } from "node:http";
+import { createServer, type IncomingHttpHeaders, request } from "node:http";
 import { dial } from "./dial.ts";
+
+/** Headers of a trace. All a program does for tracing is to send on what it got. */
+const TRACE_HEADERS = ["traceparent", "tracestate", "x-request-id"] as const;
+
+export type TraceContext = Readonly<Record<string, string>>;
+
+export interface Call {
+  readonly path: string;
+  readonly trace: TraceContext;
+}
 
 export interface Answer {
   readonly status: number;
@@ -11,11 +21,14 @@ const CALL_TIMEOUT_MS = 3_000;
 const MAX_BODY_BYTES = 256 * 1024;
 
 /** `handle` may reject: that is a 502 with the reason. `/healthz` answers by itself. */
-export function serveHttp(name: string, handle: (path: string) => Promise<Answer>): void {
+export function serveHttp(name: string, handle: (call: Call) => Promise<Answer>): void {
   const port = Number(process.env["PORT"] ?? 8080);
   const server = createServer((incoming, response) => {
     const path = incoming.url ?? "/";
-    const answer = path === "/healthz" ? Promise.resolve({ status: 200, body: { ok: true } }) : handle(path);
+    const answer =
+      path === "/healthz"
+        ? Promise.resolve({ status: 200, body: { ok: true } })
+        : handle({ path, trace: traceOf(incoming.headers) });
     answer
       .catch((error: unknown) => ({ status: 502, body: { error: reasonOf(error) } }))
       .then(({ status, body }) => {
@@ -36,13 +49,22 @@ export function serveHttp(name: string, handle: (path: string) => Promise<Answer
   listen();
 }
 
+function traceOf(headers: IncomingHttpHeaders): TraceContext {
+  return Object.fromEntries(
+    TRACE_HEADERS.flatMap((name) => {
+      const value = headers[name];
+      return typeof value === "string" ? [[name, value]] : [];
+    }),
+  );
+}
+
 /** The body of a GET, parsed; rejects on anything but 200. */
-export async function callHttp(url: string): Promise<unknown> {
+export async function callHttp(url: string, trace: TraceContext): Promise<unknown> {
   const { hostname, port, host, pathname } = new URL(url);
   const socket = await dial(hostname, Number(port || 80));
   return new Promise((resolve, reject) => {
     const call = request(
-      { path: pathname, headers: { host, connection: "close" }, createConnection: () => socket },
+      { path: pathname, headers: { ...trace, host, connection: "close" }, createConnection: () => socket },
       (response) => {
         let text = "";
         response.setEncoding("utf8").on("data", (part: string) => {

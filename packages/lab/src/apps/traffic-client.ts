@@ -1,65 +1,18 @@
 /**
  * A small client that the demo and the tests run inside a pod. It speaks plain HTTP or TCP and knows nothing of the mesh.
  *
- *   get URL                          one request; prints {status, body, error}
- *   loop URL RATE SECONDS            paced requests; prints {sent, failed, firstError}
- *   banner HOST PORT                 connects and says nothing; prints {banner, error} (a server-first protocol)
- *   hold HOST PORT SECONDS [LINE]    keeps one connection open, a line every 100 ms; prints {lines, heldMs, ended}
+ *   get URL [METHOD [NAME:VALUE...]]   one request; prints {status, headers, body, error}
+ *   loop URL RATE SECONDS              paced requests, a connection each; prints {sent, failed, firstError, ...}
+ *   many URL REQUESTS CONNECTIONS      as fast as they are answered, over kept connections; prints the same
+ *   banner HOST PORT                   connects and says nothing; prints {banner, error} (a server-first protocol)
+ *   hold HOST PORT SECONDS [LINE]      keeps one connection open, a line every 100 ms; prints {lines, heldMs, ended}
  */
-import { request } from "node:http";
-import type { Socket } from "node:net";
 import { dial } from "./dial.ts";
+import { type GetResult, get, loop, many, reasonOf } from "./http-calls.ts";
 
-interface GetResult {
-  readonly status: number;
-  readonly body: string;
-  readonly error: string;
-}
-
-async function get(url: string, timeoutMs = 5_000): Promise<GetResult> {
-  const { hostname, port } = new URL(url);
-  let socket: Socket;
-  try {
-    socket = await dial(hostname, Number(port || 80));
-  } catch (error) {
-    return { status: 0, body: "", error: reasonOf(error) };
-  }
-  return new Promise((resolve) => {
-    const call = request(url, { timeout: timeoutMs, createConnection: () => socket }, (response) => {
-      let body = "";
-      response.setEncoding("utf8").on("data", (text: string) => {
-        body += text;
-      });
-      response.on("end", () => resolve({ status: response.statusCode ?? 0, body, error: "" }));
-      response.on("error", (error) => resolve({ status: 0, body, error: reasonOf(error) }));
-    });
-    call.on("timeout", () => call.destroy(new Error("timed out")));
-    call.on("error", (error) => resolve({ status: 0, body: "", error: reasonOf(error) }));
-    // A connection that was cut before the request began gives no error, only this.
-    call.on("close", () => resolve({ status: 0, body: "", error: "ECONNRESET" }));
-    call.end();
-  });
-}
-
-function reasonOf(error: unknown): string {
-  return (error as NodeJS.ErrnoException).code ?? String(error);
-}
-
-async function loop(url: string, ratePerSecond: number, seconds: number): Promise<unknown> {
-  const calls: Promise<GetResult>[] = [];
-  const started = performance.now();
-  for (let n = 0; n < ratePerSecond * seconds; n++) {
-    const waitMs = started + (n * 1000) / ratePerSecond - performance.now();
-    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
-    calls.push(get(url));
-  }
-  const results = await Promise.all(calls);
-  const failed = results.filter((result) => result.status !== 200);
-  return {
-    sent: results.length,
-    failed: failed.length,
-    firstError: failed[0]?.error || String(failed[0]?.status ?? ""),
-  };
+function getWith(url: string, method: string | undefined, headers: readonly string[]): Promise<GetResult> {
+  const pairs = headers.map((text) => [text.slice(0, text.indexOf(":")), text.slice(text.indexOf(":") + 1).trim()]);
+  return get(url, { method: method || "GET", headers: Object.fromEntries(pairs) as Record<string, string> });
 }
 
 async function banner(host: string, port: number): Promise<unknown> {
@@ -106,18 +59,21 @@ async function hold(host: string, port: number, seconds: number, line: string): 
   });
 }
 
-function run([verb = "", first = "", second = "", third = "", line = "ping"]: string[]): Promise<unknown> {
+function run([verb, ...args]: readonly string[]): Promise<unknown> {
+  const [first = "", second = "", third = "", line = "ping"] = args;
   switch (verb) {
     case "get":
-      return get(first);
+      return getWith(first, args[1], args.slice(2));
     case "loop":
       return loop(first, Number(second), Number(third));
+    case "many":
+      return many(first, Number(second), Number(third));
     case "banner":
       return banner(first, Number(second));
     case "hold":
       return hold(first, Number(second), Number(third), line);
     default:
-      return Promise.reject(new Error(`expected get, loop, banner or hold, got "${verb}"`));
+      return Promise.reject(new Error(`expected get, loop, many, banner or hold, got "${verb}"`));
   }
 }
 

@@ -3,4 +3,4 @@ import { callHttp, serveHttp } from "./http-app.ts";
 
 const cart = process.env["CART_URL"] ?? "http://cart.shop.svc.cluster.local/";
 
-serveHttp("web", async () => ({ status: 200, body: { cart: await callHttp(cart) } }));
+serveHttp("web", async ({ trace }) => ({ status: 200, body: { cart: await callHttp(cart, trace) } }));
