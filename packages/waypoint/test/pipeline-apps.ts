@@ -18,8 +18,8 @@ export class Apps {
   readonly #open: Closable[] = [];
   readonly #sockets = new Set<Socket>();
 
-  http(handle: Handler): Promise<SocketAddress> {
-    return this.listening(createServer(handle));
+  http(handle: Handler, host?: string): Promise<SocketAddress> {
+    return this.listening(createServer(handle), host);
   }
 
   http2(handle: (stream: ServerHttp2Stream) => void): Promise<SocketAddress> {
@@ -31,17 +31,18 @@ export class Apps {
     return this.listening(server as unknown as Server);
   }
 
-  tcp(handle: (socket: Socket) => void): Promise<SocketAddress> {
+  tcp(handle: (socket: Socket) => void, host?: string): Promise<SocketAddress> {
     return this.listening(
       createTcpServer({ allowHalfOpen: true }, (socket) => {
         this.#sockets.add(socket.on("error", () => {}));
         handle(socket);
       }),
+      host,
     );
   }
 
-  async listening(server: Server | ReturnType<typeof createTcpServer>): Promise<SocketAddress> {
-    server.listen(0, "127.0.0.1");
+  async listening(server: Server | ReturnType<typeof createTcpServer>, host = "127.0.0.1"): Promise<SocketAddress> {
+    server.listen(0, host);
     await once(server, "listening");
     this.#open.push(server);
     return { ip: ipOf("127.0.0.1"), port: (server.address() as AddressInfo).port };

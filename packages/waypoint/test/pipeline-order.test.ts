@@ -394,3 +394,24 @@ describe("a body that an authorizer must see", () => {
     expect(waypoint.requests[0]?.dryRun).toHaveLength(1);
   });
 });
+
+describe("a long gRPC stream", () => {
+  it("has its messages counted while it runs", async () => {
+    const address = await apps.http2((stream) => {
+      stream.respond({ ":status": 200, "content-type": "application/grpc" });
+      stream.write(Buffer.from([0, 0, 0, 0, 1, 42]));
+    });
+    waypoint = await TestWaypoint.start(
+      modelOf({ http: httpChain([routeOf(forwardTo("web"))]) }, [clusterOf("web", [endpointAt(address)])]),
+      { clock: { ...systemClock, after: (ms, task) => systemClock.after(ms === 5_000 ? 50 : ms, task) } },
+    );
+    const session = await waypoint.http2();
+    const stream = session.request({ ":method": "POST", ":path": "/a/b", "content-type": "application/grpc" });
+    stream.on("error", () => {});
+    await once(stream, "data");
+    await until(() => waypoint.progress.includes(1), "the count");
+    stream.close();
+    await until(() => waypoint.requests.length === 1, "the record");
+    expect(waypoint.requests[0]?.messagesCounted).toEqual({ request: 0, response: 1 });
+  });
+});
