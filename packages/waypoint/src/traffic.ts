@@ -13,7 +13,7 @@ import type { Cluster, Endpoint } from "./balance/model.ts";
 import { unpicked } from "./forward/attempt.ts";
 import { type Originator, OWN_CALL } from "./forward/connect-originate.ts";
 import type { PeerDirectory } from "./forward/peer-directory.ts";
-import { UpstreamPool, type UpstreamRoute } from "./forward/upstream-pool.ts";
+import { type ConnectionHooks, UpstreamPool, type UpstreamRoute } from "./forward/upstream-pool.ts";
 import { createUpstreamConnection, defaultConnectOptions, type UpstreamConnection } from "./http/index.ts";
 import { LiveTrafficSet } from "./live-traffic.ts";
 import type { RouteModel, TcpChain } from "./model/route-model.ts";
@@ -139,7 +139,8 @@ export class WaypointTraffic implements Stages, ConnectionServices {
       clock,
       idleTimeoutMs: UPSTREAM_IDLE_MS,
       maxConnections: limits.maxUpstreamConnections,
-      connect: (permit, route) => this.#connectHttp(permit, route),
+      breaker: (cluster) => this.balancers.breaker(cluster),
+      connect: (permit, route, hooks) => this.#connectHttp(permit, route, hooks),
     });
     this.#server = new TunnelServer({
       clock,
@@ -217,14 +218,14 @@ export class WaypointTraffic implements Stages, ConnectionServices {
   connect(
     permit: RequestPermit,
     context: RoutedContext,
-    { cluster, endpoint, fresh }: Upstream,
+    { cluster, endpoint, ...options }: Upstream,
     use: (connection: UpstreamConnection) => void,
   ): Promise<void> {
     const wanted = cluster.http.protocol;
     const version = context.exchange.head.version === "HTTP/2" ? "HTTP/2" : "HTTP/1.1";
     const protocol = wanted === "http2" ? "HTTP/2" : wanted === "http1" ? "HTTP/1.1" : version;
     const client = `${context.tunnel.client.ip} ${context.tunnel.peerPrincipal}`;
-    return this.#pool.acquire(permit, { cluster, endpoint, protocol, client, context }, use, fresh);
+    return this.#pool.acquire(permit, { cluster, endpoint, protocol, client, context }, use, options);
   }
 
   async open(
@@ -325,14 +326,18 @@ export class WaypointTraffic implements Stages, ConnectionServices {
     return record;
   }
 
-  async #connectHttp(permit: RequestPermit, { cluster, endpoint, protocol, context }: HttpRoute) {
+  async #connectHttp(
+    permit: RequestPermit,
+    { cluster, endpoint, protocol, context }: HttpRoute,
+    hooks: ConnectionHooks,
+  ): Promise<UpstreamConnection> {
     const { transport } = await this.#init.originator.open(permit, {
       cluster,
       endpoint,
       client: context.tunnel.client,
       serviceHostname: cluster.service?.hostname,
     });
-    const options = { ...defaultConnectOptions, clock: this.clock };
+    const options = { ...defaultConnectOptions, ...hooks, clock: this.clock };
     return createUpstreamConnection(transport, protocol === "HTTP/2" ? "http2" : "http1", options);
   }
 

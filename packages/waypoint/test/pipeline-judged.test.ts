@@ -58,7 +58,7 @@ describe("what policies and routes see", () => {
     const route = routeOf(forwardTo("web"), {
       match: {
         ...routeOf(forwardTo("web")).match,
-        headers: [{ matches: (headers) => seen.push(authorityIn(headers)) > 0 }],
+        headers: [{ name: ":authority", source: "", matches: (headers) => seen.push(authorityIn(headers)) > 0 }],
       },
     });
     const authorization = deny("none", ({ http }) => seen.push(authorityIn(http?.headers ?? [])) === 0);

@@ -39,11 +39,9 @@ const withLimits = (over: Partial<Cluster["circuitBreakers"]>): Partial<Cluster>
   circuitBreakers: { ...clusterOf("x", []).circuitBreakers, ...over },
 });
 
-/** Attempts and requests that the balancers count as under way. */
+/** Attempts that the balancers count as under way. */
 const underWay = (): number =>
-  waypoint.traffic.balancers
-    .status()
-    .reduce((sum, { breakers }) => sum + breakers.requests.active + breakers.connections.active, 0);
+  waypoint.traffic.balancers.status().reduce((sum, { breakers }) => sum + breakers.requests.active, 0);
 
 const textOf = (stream: Duplex): (() => string) => {
   let text = "";
@@ -128,7 +126,7 @@ describe("an answer that comes early", () => {
     const text = textOf(socket);
     socket.write("POST / HTTP/1.1\r\nhost: web\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n");
     await until(() => waypoint.requests.length > 0, "the record");
-    expect(text()).toContain("413");
+    await until(() => text().includes("413"), "the answer");
     expect(waypoint.requests).toMatchObject([{ status: 413, code: undefined, flags: [], details: "via_upstream" }]);
     await until(() => underWay() === 0, "the attempt's end");
   });
@@ -155,7 +153,7 @@ describe("an answer that comes early", () => {
     await until(() => waypoint.requests.length === 1, "the first answer");
     socket.write("yyyyyyyyGET /2 HTTP/1.1\r\nhost: web\r\n\r\n");
     await until(() => waypoint.requests.length === 2, "the second answer");
-    expect(text().match(/HTTP\/1\.1 403/g)).toHaveLength(2);
+    await until(() => text().match(/HTTP\/1\.1 403/g)?.length === 2, "both answers");
     expect(waypoint.requests.map(({ path }) => path)).toEqual(["/1", "/2"]);
   });
 });
@@ -268,6 +266,55 @@ describe("tries", () => {
   });
 });
 
+describe("connections to a cluster with few of them", () => {
+  it("serve one request after another, and refuse more than may wait", async () => {
+    const held: ServerResponse[] = [];
+    let connections = 0;
+    const server = createServer((_request, response) => void held.push(response));
+    server.on("connection", () => {
+      connections += 1;
+    });
+    const limits = withLimits({ maximumConnections: 1, maximumPendingRequests: 1 });
+    const cluster = clusterOf("web", [endpointAt(await apps.listening(server))], limits);
+    waypoint = await TestWaypoint.start(modelOf({ http: httpChain([routeOf(forwardTo("web"))]) }, [cluster]));
+    const first = waypoint.get();
+    await until(() => held.length === 1, "the first");
+    const second = waypoint.get();
+    await until(() => waypoint.traffic.balancers.status()[0]?.breakers.pending.active === 1, "the second to wait");
+    expect((await waypoint.get()).status).toBe(503);
+    expect(waypoint.requests).toMatchObject([{ flags: ["UO"], code: "CIRCUIT_OPEN" }]);
+    expect(waypoint.limits).toEqual(["web pending"]);
+    held[0]?.end("1");
+    expect((await first).body).toBe("1");
+    await until(() => held.length === 2, "the second");
+    held[1]?.end("2");
+    expect((await second).body).toBe("2");
+    expect(connections).toBe(1);
+  });
+
+  it("forget a client that leaves while it waits", async () => {
+    const held: ServerResponse[] = [];
+    const address = await apps.http((_request, response) => void held.push(response));
+    const cluster = clusterOf("web", [endpointAt(address)], withLimits({ maximumConnections: 1 }));
+    waypoint = await TestWaypoint.start(modelOf({ http: httpChain([routeOf(forwardTo("web"))]) }, [cluster]));
+    const first = waypoint.get();
+    await until(() => held.length === 1, "the first");
+    const socket = await waypoint.dial();
+    socket.write("GET / HTTP/1.1\r\nhost: web\r\n\r\n");
+    await until(() => waypoint.traffic.live.size === 2, "the second to wait");
+    socket.destroy(new Error("left"));
+    await until(() => waypoint.requests.length === 1, "its record");
+    const third = waypoint.get();
+    held[0]?.end("1");
+    await first;
+    await until(() => held.length === 2, "the third");
+    held[1]?.end("3");
+    expect((await third).body).toBe("3");
+    expect(underWay()).toBe(0);
+    expect(waypoint.traffic.balancers.status()[0]?.breakers.pending.active).toBe(0);
+  });
+});
+
 describe("an upgraded connection", () => {
   it("lets the client speak on after the upstream's half-close, and then counts as over", async () => {
     const received = Promise.withResolvers<string>();
@@ -373,7 +420,7 @@ describe("a body that an authorizer must see", () => {
     const text = textOf(socket);
     socket.write("POST / HTTP/1.1\r\nhost: web\r\ncontent-length: 500\r\n\r\n");
     const drip = setInterval(() => socket.write("x"), 20);
-    await until(() => waypoint.requests.length > 0, "the refusal");
+    await until(() => text() !== "", "the refusal");
     clearInterval(drip);
     expect(text()).toMatch(/^HTTP\/1\.1 408 /);
     expect(waypoint.requests).toMatchObject([{ status: 408, flags: ["SI"] }]);

@@ -60,6 +60,10 @@ export class Attempt implements UpstreamEvents {
     return this.#token?.endpoint;
   }
 
+  get isAbandoned(): boolean {
+    return this.#abandoned;
+  }
+
   /** Whether the connection carried something before: a failure without an answer may only mean that it was stale. */
   get wasReused(): boolean {
     return this.#exchange?.reused ?? false;

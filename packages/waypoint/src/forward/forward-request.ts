@@ -27,6 +27,7 @@ import type { MirrorRequest } from "./mirror-request.ts";
 import type { InboxOwner, RequestInbox } from "./request-inbox.ts";
 import { RequestTimers } from "./request-timers.ts";
 import { attemptHead, mutateResponse, type RequestTemplate, replaced } from "./upstream-head.ts";
+import type { AcquireOptions } from "./upstream-pool.ts";
 
 export interface ForwardInit {
   readonly context: RoutedContext;
@@ -50,7 +51,7 @@ export interface ForwardInit {
   readonly balancers: ClusterBalancers;
   connect(
     permit: RequestPermit,
-    to: { readonly endpoint: Endpoint; readonly fresh: boolean },
+    to: AcquireOptions & { readonly endpoint: Endpoint },
     use: (connection: UpstreamConnection) => void,
   ): Promise<void>;
   peerOf(endpoint: Endpoint): PeerInfo;
@@ -244,14 +245,17 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
     this.#sent = false;
     const fresh = this.#needsFresh;
     const spanId = randomSpanId(random);
-    const attempt = new Attempt({
+    const attempt: Attempt = new Attempt({
       cluster,
       balancers,
       body: inbox.body,
       bodyLength: this.#exchange.bodyLength,
       owner: this,
       pick: this.#pickRequest(),
-      connect: (endpoint, use) => this.#init.connect(this.#permit, { endpoint, fresh }, use),
+      connect: (endpoint, use) => {
+        const isWanted = (): boolean => !attempt.isAbandoned;
+        return this.#init.connect(this.#permit, { endpoint, fresh, isWanted }, use);
+      },
       headFor: () => {
         const { remainingMs } = this.#timers;
         return attemptHead(template, context, { attempt: this.#attempts, arrivedAs, spanId, timeouts, remainingMs });

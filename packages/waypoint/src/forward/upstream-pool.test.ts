@@ -2,10 +2,11 @@ import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import { type IpAddress, ipOf } from "@ambit/shared/net";
 import type { Clock } from "@ambit/shared/time";
 import { describe, expect, it } from "@jest/globals";
-import type { Cluster, Endpoint } from "../balance/model.ts";
+import { CircuitBreaker } from "../balance/index.ts";
+import type { CircuitBreakers, Cluster, Endpoint } from "../balance/model.ts";
 import type { UpstreamConnection } from "../http/message.ts";
 import type { RequestPermit } from "../policy/model.ts";
-import { UpstreamPool, type UpstreamRoute } from "./upstream-pool.ts";
+import { type ConnectionHooks, UpstreamPool, type UpstreamRoute } from "./upstream-pool.ts";
 
 const permit = {} as RequestPermit;
 const ip: IpAddress = ipOf("10.0.0.1");
@@ -20,6 +21,8 @@ const endpoint: Endpoint = {
 const clusterWith = (http: Partial<Cluster["http"]> = {}): Cluster =>
   ({
     name: "inbound-vip|80|http|a",
+    transport: { kind: "raw" },
+    circuitBreakers: UNLIMITED,
     http: { protocol: "http1", idleTimeoutMs: 0, maximumRequestsPerConnection: 0, ...http },
   }) as Cluster;
 const routeTo = (over: Partial<UpstreamRoute> = {}): UpstreamRoute => ({
@@ -36,9 +39,11 @@ class Connection {
   active = 0;
   drained = false;
   dead = false;
+  readonly hooks: ConnectionHooks;
 
-  constructor(version: UpstreamConnection["version"], limit = 1) {
+  constructor(version: UpstreamConnection["version"], hooks: ConnectionHooks, limit = 1) {
     this.version = version;
+    this.hooks = hooks;
     this.#limit = limit;
   }
   get hasRoom(): boolean {
@@ -49,11 +54,25 @@ class Connection {
   }
   drain(): void {
     this.drained = true;
+    if (this.active === 0) this.hooks.onClose(undefined);
+  }
+  /** A request is over. */
+  done(): void {
+    this.active -= 1;
+    this.hooks.onRoom();
   }
   destroy(): void {
     this.dead = true;
   }
 }
+
+const UNLIMITED: CircuitBreakers = {
+  maximumConnections: undefined,
+  maximumPendingRequests: undefined,
+  maximumRequests: undefined,
+  maximumRetries: undefined,
+  retryBudget: undefined,
+};
 
 class ManualClock implements Clock {
   ms = 0;
@@ -74,20 +93,25 @@ class ManualClock implements Clock {
   }
 }
 
-function poolOf(limit = 1, maxConnections = 10) {
+function poolOf(limit = 1, maxConnections = 10, limits: Partial<CircuitBreakers> = {}) {
   const clock = new ManualClock();
   const opened: Connection[] = [];
+  const breaker = new CircuitBreaker({ ...UNLIMITED, ...limits });
+  const gate = { before: async (): Promise<void> => {} };
   const pool = new UpstreamPool({
     clock,
     idleTimeoutMs: 10_000,
     maxConnections,
-    connect: async (_permit, route) => {
-      const connection = new Connection(route.protocol, limit);
+    breaker: () => breaker,
+    connect: async (_permit, route, hooks) => {
+      await gate.before();
+      const connection = new Connection(route.protocol, hooks, limit);
       opened.push(connection);
       return connection as unknown as UpstreamConnection;
     },
   });
-  return { clock, opened, pool };
+  const counts = () => [breaker.state("connections").active, breaker.state("pending").active];
+  return { clock, opened, pool, gate, counts };
 }
 
 /** Takes a connection's room, as a request would. */
@@ -135,7 +159,7 @@ describe("UpstreamPool", () => {
   it("gives a fresh connection when asked for one", async () => {
     const { opened, pool } = poolOf();
     (await pool.acquire(permit, routeTo(), take)).active = 0;
-    await pool.acquire(permit, routeTo(), take, true);
+    await pool.acquire(permit, routeTo(), take, { fresh: true });
     expect(opened).toHaveLength(2);
   });
 
@@ -176,9 +200,10 @@ describe("UpstreamPool", () => {
       clock,
       idleTimeoutMs: 1,
       maxConnections: 1,
-      connect: async (_permit, route) => {
+      breaker: () => new CircuitBreaker(UNLIMITED),
+      connect: async (_permit, route, hooks) => {
         if (fails) throw new MeshError(ErrorCode.UPSTREAM_CONNECT_FAILED, "refused");
-        return new Connection(route.protocol, 100) as unknown as UpstreamConnection;
+        return new Connection(route.protocol, hooks, 100) as unknown as UpstreamConnection;
       },
     });
     const route = routeTo({ protocol: "HTTP/2" });
@@ -194,5 +219,97 @@ describe("UpstreamPool", () => {
     pool.drain();
     expect(opened[0]?.drained).toBe(true);
     await expect(pool.acquire(permit, routeTo(), take)).rejects.toMatchObject({ code: ErrorCode.CONNECTION_DRAINED });
+  });
+
+  it("lets requests wait where the cluster allows no further connection, and refuses those over its limit", async () => {
+    const { opened, pool, counts } = poolOf(1, 10, { maximumConnections: 1, maximumPendingRequests: 2 });
+    const first = await pool.acquire(permit, routeTo(), take);
+    const served: number[] = [];
+    const waiting = [1, 2].map((name) =>
+      pool.acquire(permit, routeTo(), (connection) => {
+        served.push(name);
+        return take(connection);
+      }),
+    );
+    expect(counts()).toEqual([1, 2]);
+    const refused = pool.acquire(permit, routeTo(), take);
+    await expect(refused).rejects.toMatchObject({ code: ErrorCode.CIRCUIT_OPEN, context: { limit: "pending" } });
+    first.done();
+    (await waiting[0])?.done();
+    await waiting[1];
+    expect(served).toEqual([1, 2]);
+    expect(opened).toHaveLength(1);
+    expect(counts()).toEqual([1, 0]);
+  });
+
+  it("gives the place of one that left to the next, and one that dies to whoever waits", async () => {
+    const { opened, pool, counts } = poolOf(1, 10, { maximumConnections: 1, maximumPendingRequests: 1 });
+    const first = await pool.acquire(permit, routeTo(), take);
+    let isWanted = true;
+    const left = pool.acquire(permit, routeTo(), take, { isWanted: () => isWanted });
+    isWanted = false;
+    await expect(pool.acquire(permit, routeTo(), take)).rejects.toMatchObject({ code: ErrorCode.CIRCUIT_OPEN });
+    await expect(left).rejects.toMatchObject({ code: ErrorCode.CANCELLED });
+    const next = pool.acquire(permit, routeTo(), take);
+    first.dead = true;
+    first.hooks.onClose(undefined);
+    await next;
+    expect(opened).toHaveLength(2);
+    expect(counts()).toEqual([1, 0]);
+  });
+
+  it("never keeps a client from its one connection because others have theirs", async () => {
+    const { opened, pool } = poolOf(1, 10, { maximumConnections: 1 });
+    await pool.acquire(permit, routeTo(), take);
+    await pool.acquire(permit, routeTo({ client: "b" }), take);
+    expect(opened).toHaveLength(2);
+  });
+
+  it("wakes who waits when it drains", async () => {
+    const { pool, counts } = poolOf(1, 10, { maximumConnections: 1 });
+    await pool.acquire(permit, routeTo(), take);
+    const waiting = pool.acquire(permit, routeTo(), take);
+    pool.drain();
+    await expect(waiting).rejects.toMatchObject({ code: ErrorCode.CONNECTION_DRAINED });
+    expect(counts()[1]).toBe(0);
+  });
+
+  it("keeps hold of connections whose lines were empty for a while during their dials", async () => {
+    const { clock, opened, pool, gate } = poolOf();
+    (await pool.acquire(permit, routeTo({ client: "other" }), take)).active = 0;
+    const slow = Promise.withResolvers<void>();
+    gate.before = () => slow.promise;
+    const first = pool.acquire(permit, routeTo(), take);
+    clock.tick(1_000);
+    const second = pool.acquire(permit, routeTo(), take);
+    slow.resolve();
+    for (const connection of [await first, await second]) connection.done();
+    clock.tick(1_000);
+    clock.tick(10_000);
+    clock.tick(10_000);
+    expect(opened.every(({ drained }) => drained)).toBe(true);
+    expect(pool.size).toBe(0);
+  });
+
+  it("makes a new connection when the cluster's TLS was configured anew", async () => {
+    const { opened, pool } = poolOf();
+    const tls = () => ({ ...clusterWith(), transport: { kind: "tls", sni: "a" } }) as Cluster;
+    const cluster = tls();
+    (await pool.acquire(permit, routeTo(), take)).active = 0;
+    (await pool.acquire(permit, routeTo({ cluster }), take)).active = 0;
+    (await pool.acquire(permit, routeTo({ cluster: { ...cluster } }), take)).active = 0;
+    expect(opened).toHaveLength(2);
+    await pool.acquire(permit, routeTo({ cluster: tls() }), take);
+    expect(opened).toHaveLength(3);
+  });
+
+  it("gives up on an endpoint whose connections end as soon as they begin", async () => {
+    const { opened, pool, counts } = poolOf(0);
+    await expect(pool.acquire(permit, routeTo(), take)).rejects.toMatchObject({
+      code: ErrorCode.UPSTREAM_CONNECT_FAILED,
+      retry: "safe",
+    });
+    expect(opened).toHaveLength(3);
+    expect(counts()[1]).toBe(0);
   });
 });

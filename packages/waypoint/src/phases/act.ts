@@ -10,6 +10,7 @@ import { MirrorRequest } from "../forward/mirror-request.ts";
 import { originalEndpoint } from "../forward/original-endpoint.ts";
 import type { RequestInbox } from "../forward/request-inbox.ts";
 import { formatFactsOf, mutateResponse, replaced, requestTemplate } from "../forward/upstream-head.ts";
+import type { AcquireOptions } from "../forward/upstream-pool.ts";
 import type { OutgoingRequest, UpstreamConnection } from "../http/message.ts";
 import type { PeerInfo } from "../observe/index.ts";
 import type { RequestPermit } from "../policy/index.ts";
@@ -49,11 +50,9 @@ export interface ForwardServices {
   onLimit(cluster: string, limit: string): void;
 }
 
-export interface Upstream {
+export interface Upstream extends AcquireOptions {
   readonly cluster: Cluster;
   readonly endpoint: Endpoint;
-  /** One that carried nothing yet. */
-  readonly fresh: boolean;
 }
 
 export interface Act {
@@ -196,7 +195,7 @@ function startMirror({ context, services, permit }: Act, cluster: Cluster, head:
     clock,
     async connect(use) {
       if (picked.kind === "none") throw unpicked(picked, "requests");
-      await services.connect(permit, context, { cluster, endpoint: picked.endpoint, fresh: false }, use);
+      await services.connect(permit, context, { cluster, endpoint: picked.endpoint }, use);
     },
     onEnd(error, status) {
       const outcome = error ? { kind: resultOfError(error) } : { kind: resultOfAnswer(status), status };
