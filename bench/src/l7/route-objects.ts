@@ -13,11 +13,11 @@ export const pathRule = (path: string, version: string): unknown => ({
   backendRefs: [{ name: "server", port: 80 }],
 });
 
-/** An HTTPRoute of the service measured. */
-export const httpRoute = (name: string, rules: readonly unknown[]): unknown => ({
+/** An HTTPRoute of the service measured, or of its like in another namespace. */
+export const httpRoute = (name: string, rules: readonly unknown[], namespace = "mesh"): unknown => ({
   apiVersion: "gateway.networking.k8s.io/v1",
   kind: "HTTPRoute",
-  metadata: { name, namespace: "mesh" },
+  metadata: { name, namespace },
   spec: { parentRefs: [{ group: "", kind: "Service", name: "server", port: 80 }], rules },
 });
 

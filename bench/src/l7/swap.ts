@@ -6,40 +6,55 @@ import type { Topology } from "./topology.ts";
 
 const EVERY_MS = 100;
 
-/** The route changes ten times a second under the paced load: requests that fail, and the tail meanwhile. */
+/** Of the service measured, and of one that our waypoint is told nothing of: its changes cost the machine the same. */
+const MEASURED = "mesh";
+const ELSEWHERE = "direct";
+
+/** A route changes ten times a second under the paced load: requests that fail, and the tail meanwhile. */
 export async function swap(topology: Topology, rounds: number): Promise<Row[]> {
   const quiet: PacedRun[] = [];
-  const changing: PacedRun[] = [];
-  await applyVersion(topology, 0);
+  const elsewhere: PacedRun[] = [];
+  const swapped: PacedRun[] = [];
+  await applyVersion(topology, MEASURED, 0);
+  await applyVersion(topology, ELSEWHERE, 0);
   await untilAnswersCarry(topology, "/", "v0");
-  await pacedRun(topology, "ours", PACED);
+  await changingRun(topology, MEASURED);
   for (let round = 0; round < rounds; round++) {
     quiet.push(await pacedRun(topology, "ours", PACED));
-    const changes = startChanging(topology);
-    changing.push(await pacedRun(topology, "ours", PACED, true));
-    await changes.stop();
+    elsewhere.push(await changingRun(topology, ELSEWHERE));
+    swapped.push(await changingRun(topology, MEASURED));
   }
-  await topology.lab.delete({ kind: "HTTPRoute", namespace: "mesh", name: "swapped" });
+  for (const namespace of [MEASURED, ELSEWHERE])
+    await topology.lab.delete({ kind: "HTTPRoute", namespace, name: "swapped" });
   const middle = (runs: readonly PacedRun[], name: "p50" | "p99" | "cpu" | "versions"): number =>
     median(runs.map((run) => run[name]));
-  const both = (name: "p50" | "p99" | "cpu") => [middle(quiet, name), middle(changing, name)] as const;
-  const failed = changing.reduce((sum, run) => sum + run.failed, 0);
+  const failed = swapped.reduce((sum, run) => sum + run.failed, 0);
   return [
-    makeRow("a route change every 100 ms: failed requests", "", null, failed, atMost(0, "")),
-    makeRow("the same: configurations that answered, of 80", "", null, middle(changing, "versions")),
-    makeRow("the same, p50 (direct: no change)", "ms", ...both("p50")),
-    makeRow("the same, p99 (direct: no change)", "ms", ...both("p99"), withinTimes(2)),
-    makeRow("the same: CPU of the waypoint (direct: no change)", "vCPU", ...both("cpu")),
+    makeRow("a route change every 100 ms for 8 s: failed requests", "", null, failed, atMost(0, "")),
+    makeRow("the same: configurations that answered", "", null, middle(swapped, "versions")),
+    makeRow("the same, p50 (direct: no change)", "ms", middle(quiet, "p50"), middle(swapped, "p50")),
+    makeRow("the same, p99 (direct: no change)", "ms", middle(quiet, "p99"), middle(swapped, "p99"), withinTimes(2)),
+    makeRow("the same, p99 (direct: changes elsewhere)", "ms", middle(elsewhere, "p99"), middle(swapped, "p99")),
+    makeRow("the same: CPU of the waypoint (direct: no change)", "vCPU", middle(quiet, "cpu"), middle(swapped, "cpu")),
   ];
 }
 
-function startChanging(topology: Topology): { stop(): Promise<void> } {
+async function changingRun(topology: Topology, namespace: string): Promise<PacedRun> {
+  const changes = startChanging(topology, namespace);
+  try {
+    return await pacedRun(topology, "ours", PACED, true);
+  } finally {
+    await changes.stop();
+  }
+}
+
+function startChanging(topology: Topology, namespace: string): { stop(): Promise<void> } {
   let version = 0;
   let stopped = false;
   const run = async (): Promise<void> => {
     const started = performance.now();
     while (!stopped) {
-      await applyVersion(topology, ++version);
+      await applyVersion(topology, namespace, ++version);
       const nextAt = started + version * EVERY_MS;
       await new Promise((resolve) => setTimeout(resolve, Math.max(0, nextAt - performance.now())));
     }
@@ -55,8 +70,8 @@ function startChanging(topology: Topology): { stop(): Promise<void> } {
   };
 }
 
-async function applyVersion(topology: Topology, version: number): Promise<void> {
-  const text = JSON.stringify(httpRoute("swapped", [pathRule("/", `v${version}`)]));
+async function applyVersion(topology: Topology, namespace: string, version: number): Promise<void> {
+  const text = JSON.stringify(httpRoute("swapped", [pathRule("/", `v${version}`)], namespace));
   const { problems } = await topology.lab.apply([{ name: "swapped.json", text }]);
   if (problems.length > 0) throw new Error(`the route was refused: ${JSON.stringify(problems)}`);
 }
