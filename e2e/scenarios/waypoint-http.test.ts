@@ -62,10 +62,14 @@ const service = (name: string, port: object) => ({
     return JSON.parse(answer.body ?? "") as Seen;
   };
   const statusBecomes = (wanted: number, path: string, ...headers: string[]) =>
-    eventually(`${path} is answered with ${wanted}`, async () => {
-      const answer = await get(path, ...headers);
-      return answer.status === wanted && answer;
-    }, 30_000);
+    eventually(
+      `${path} is answered with ${wanted}`,
+      async () => {
+        const answer = await get(path, ...headers);
+        return answer.status === wanted && answer;
+      },
+      30_000,
+    );
 
   beforeAll(async () => {
     const result = ambit("waypoint", "apply", "-n", "app", "--enroll-namespace", "--wait");

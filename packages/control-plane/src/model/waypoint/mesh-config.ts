@@ -9,6 +9,7 @@ export interface MeshConfigFact {
   /** Names of the default access loggers and tracers. */
   readonly defaultAccessLoggers: readonly string[];
   readonly defaultTracers: readonly string[];
+  /** Default `/dev/stdout`, one line a request; empty turns it off. Differs: Istio logs nothing unless told to. */
   readonly accessLogFile: string;
   readonly accessLogFormat: string;
   readonly accessLogEncoding: "TEXT" | "JSON";
@@ -24,7 +25,7 @@ export const NO_MESH_CONFIG: MeshConfigFact = Object.freeze({
   providers: {},
   defaultAccessLoggers: [],
   defaultTracers: [],
-  accessLogFile: "",
+  accessLogFile: "/dev/stdout",
   accessLogFormat: "",
   accessLogEncoding: "TEXT",
   pathNormalization: "DEFAULT",
@@ -48,7 +49,7 @@ export function readMeshConfig(configMap: KubeObject): MeshConfigFact {
     providers: Object.fromEntries(providers.map((provider) => [textAt(provider, "name"), provider])),
     defaultAccessLoggers: textsAt(defaults, "accessLogging"),
     defaultTracers: textsAt(defaults, "tracing"),
-    accessLogFile: textAt(mesh, "accessLogFile"),
+    accessLogFile: mesh?.["accessLogFile"] === undefined ? NO_MESH_CONFIG.accessLogFile : textAt(mesh, "accessLogFile"),
     accessLogFormat: textAt(mesh, "accessLogFormat"),
     accessLogEncoding: textAt(mesh, "accessLogEncoding") === "JSON" ? "JSON" : "TEXT",
     pathNormalization: NORMALIZATIONS.find((each) => each === normalization) ?? "DEFAULT",
