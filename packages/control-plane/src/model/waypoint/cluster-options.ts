@@ -6,6 +6,7 @@ import { HttpProtocolOptionsSchema } from "@ambit/envoy-api/envoy/extensions/ups
 import { isRecord, recordAt, textAt } from "@ambit/shared/kube";
 import type { PortProtocol } from "./derived-facts.ts";
 import { hasOutlierDetection, type TrafficPolicy } from "./destination-rule.ts";
+import { percentOf, whole } from "./numbers.ts";
 import { duration, type Init, pack } from "./proto.ts";
 import { HTTP_OPTIONS } from "./static-clusters.ts";
 import { milliseconds } from "./time.ts";
@@ -30,8 +31,7 @@ function primeOf(value: unknown): number | undefined {
   return size;
 }
 
-const count = (value: unknown): number | undefined =>
-  typeof value === "number" && Number.isInteger(value) && value > 0 && value <= NO_LIMIT ? value : undefined;
+const count = (value: unknown): number | undefined => whole(value, 1, NO_LIMIT);
 
 export function clusterOptions(
   policy: TrafficPolicy,
@@ -49,7 +49,7 @@ export function clusterOptions(
     ...algorithm(recordAt(policy, "loadBalancer")),
     commonLbConfig: {
       // 0: no panic. To send to endpoints that are known to be down helps nobody.
-      healthyPanicThreshold: { value: typeof minHealth === "number" ? Math.min(100, Math.max(0, minHealth)) : 0 },
+      healthyPanicThreshold: { value: percentOf(minHealth) ?? 0 },
       ...(isWeighted && { localityConfigSpecifier: { case: "localityWeightedLbConfig", value: {} } }),
     },
     circuitBreakers: circuitBreakers(pool, policy),
@@ -103,7 +103,7 @@ function slowStart(loadBalancer: Fields) {
       defaultValue: typeof aggression === "number" && aggression > 0 ? aggression : 1,
       runtimeKey: "upstream.slow_start.aggression",
     },
-    minWeightPercent: { value: typeof minimumPercent === "number" ? minimumPercent : 10 },
+    minWeightPercent: { value: percentOf(minimumPercent) ?? 10 },
   };
 }
 
@@ -120,7 +120,7 @@ function circuitBreakers(pool: Fields, policy: TrafficPolicy): Init<typeof Circu
         maxRetries: count(http["maxRetries"]) ?? NO_LIMIT,
         ...(budget && {
           retryBudget: {
-            budgetPercent: { value: typeof percent === "number" ? percent : 20 },
+            budgetPercent: { value: percentOf(percent) ?? 20 },
             minRetryConcurrency: count(minRetryConcurrency) ?? 3,
           },
         }),
@@ -131,8 +131,7 @@ function circuitBreakers(pool: Fields, policy: TrafficPolicy): Init<typeof Circu
 
 /** By failures in a row only, as Istio has it; ejection by statistics is off. */
 function outlierDetection(outlier: Fields): Init<typeof OutlierDetectionSchema> {
-  const number = (name: string): number | undefined =>
-    typeof outlier[name] === "number" && (outlier[name] as number) >= 0 ? (outlier[name] as number) : undefined;
+  const number = (name: string): number | undefined => whole(outlier[name], 0, NO_LIMIT);
   const errors = number("consecutive5xxErrors") ?? number("consecutiveErrors");
   const gateway = number("consecutiveGatewayErrors");
   const local = number("consecutiveLocalOriginFailures");
@@ -152,7 +151,7 @@ function outlierDetection(outlier: Fields): Init<typeof OutlierDetectionSchema> 
     }),
     ...(interval && { interval: duration(interval) }),
     ...(base && { baseEjectionTime: duration(base) }),
-    maxEjectionPercent: number("maxEjectionPercent") ?? 10,
+    maxEjectionPercent: whole(outlier["maxEjectionPercent"], 0, 100) ?? 10,
   };
 }
 

@@ -3,6 +3,7 @@ import { recordAt, recordsAt, textAt, textsAt } from "@ambit/shared/kube";
 import type { Locality, RoutingScope } from "@ambit/shared/workload";
 import type { LocalityPreference, ServiceMember } from "./derived-facts.ts";
 import { hasOutlierDetection, type TrafficPolicy } from "./destination-rule.ts";
+import { weightOf } from "./numbers.ts";
 
 /** Where a replica of the waypoint is. */
 export interface Position {
@@ -118,7 +119,7 @@ function distributePlan(setting: TrafficPolicy, locality: Locality): LocalityPla
   const shares = Object.entries(recordAt(rule, "to")).sort(([a], [b]) => b.length - a.length);
   const shareOf = (member: ServiceMember): number => {
     const share = shares.find(([to]) => covers(to, member.locality))?.[1];
-    return typeof share === "number" && share > 0 ? Math.floor(share) : 0;
+    return weightOf(share) ?? 0;
   };
   return {
     priorityOf: (member) => (shareOf(member) > 0 ? 0 : undefined),

@@ -114,7 +114,7 @@ describe("operations of a rule", () => {
     );
   });
 
-  it.each(["/a{*}", "/{**}/{*}", "a/{*}", "/{x}"])("does not take %j for a template", (path) => {
+  it.each(["/a{*}", "/{**}/{*}", "a/{*}", "/{x}", "/a//{**}", "//{*}"])("does not take %j for a template", (path) => {
     expect(compile([{ to: [{ operation: { paths: [path] } }] }])).toEqual({
       policies: [],
       problems: ["spec.rules[0].to[0].operation.paths[0]"],

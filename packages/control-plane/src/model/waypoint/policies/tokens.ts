@@ -51,7 +51,7 @@ export function tokenFilters(policies: readonly KubeObject[], clusterOf: KeySetC
 
 function providerOf(rule: Fields, clusterOf: KeySetCluster): ProviderInit {
   const fromHeaders = recordsAt(rule, "fromHeaders")
-    .filter((each) => isChangeable(textAt(each, "name")))
+    .filter((each) => isChangeable(textAt(each, "name")) && !/[\0\r\n]/.test(textAt(each, "prefix")))
     .map((each) => ({ name: textAt(each, "name"), valuePrefix: textAt(each, "prefix") }));
   const payloadHeader = textAt(rule, "outputPayloadToHeader");
   const spaced = textsAt(rule, "spaceDelimitedClaims");

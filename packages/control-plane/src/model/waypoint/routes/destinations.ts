@@ -1,5 +1,6 @@
 import { isRecord, type KubeObject, namespaceOf, recordAt, textAt } from "@ambit/shared/kube";
 import { outboundName } from "../names.ts";
+import { portOf } from "../numbers.ts";
 import { qualifiedHost } from "../object-facts.ts";
 import { type Backend, type BackendContext, clusterFor, frontByHost } from "./backends.ts";
 
@@ -19,7 +20,7 @@ export function destinationOf(
   const given = recordAt(fields, "port")["number"];
   const front = frontByHost(context.reader, hostname, namespaceOf(owner));
   const [only, ...more] = front?.ports ?? [];
-  const port = typeof given === "number" ? given : only && more.length === 0 ? only.port : askedPort;
+  const port = portOf(given) ?? (only && more.length === 0 ? only.port : askedPort);
   if (front?.ports.some((each) => each.port === port)) return clusterFor(context, front, port, subset);
   return {
     cluster: outboundName(port, hostname, subset),

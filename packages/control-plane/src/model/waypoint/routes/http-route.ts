@@ -3,6 +3,7 @@ import { RouteAction_ClusterNotFoundResponseCode as NotFoundCode } from "@ambit/
 import { byAge, type KubeObject, namespaceOf, recordAt, recordsAt, textAt } from "@ambit/shared/kube";
 import type { ServiceFront } from "../derived-facts.ts";
 import { policyOf, ruleFor } from "../destination-rule.ts";
+import { weightOf } from "../numbers.ts";
 import { trustDomainsOf } from "../policies/guards-of.ts";
 import { routeRules } from "../policies/route-rules.ts";
 import { duration } from "../proto.ts";
@@ -108,7 +109,7 @@ function backendsOf(
     const { weight } = ref;
     return {
       backend: backendOf(backends, ref, identity),
-      weight: typeof weight === "number" && Number.isInteger(weight) && weight >= 0 ? weight : 1,
+      weight: weightOf(weight) ?? 1,
       ref,
     };
   });

@@ -48,5 +48,6 @@ function shareOf({ percent, fraction }: Fields): number {
   if (!isRecord(fraction)) return MILLION;
   const { numerator, denominator = 100 } = fraction;
   if (typeof numerator !== "number" || typeof denominator !== "number" || denominator <= 0) return 0;
-  return (numerator / denominator) * MILLION;
+  const share = (numerator / denominator) * MILLION;
+  return Number.isFinite(share) ? share : 0;
 }

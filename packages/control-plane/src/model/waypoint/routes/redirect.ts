@@ -3,6 +3,7 @@ import {
   type RedirectActionSchema,
 } from "@ambit/envoy-api/envoy/config/route/v3/route_components";
 import { isRecord, textAt } from "@ambit/shared/kube";
+import { portOf as readPort } from "../numbers.ts";
 import type { Init } from "../proto.ts";
 import type { RouteInit } from "./default-route.ts";
 import type { RankedMatch } from "./matches.ts";
@@ -40,7 +41,7 @@ export function redirectOf(redirect: unknown, match: RankedMatch): Pick<RouteIni
 /** An explicit port counts; a scheme brings its own; neither leaves the port of the request. The well-known ones are not written. */
 function portOf(scheme: string, port: unknown): Pick<RedirectInit, "portRedirect"> {
   const wellKnown = scheme === "https" ? 443 : scheme === "http" ? 80 : undefined;
-  const wanted = typeof port === "number" ? port : wellKnown;
+  const wanted = readPort(port) ?? wellKnown;
   return wanted === undefined ? {} : { portRedirect: wanted };
 }
 

@@ -1,6 +1,7 @@
 import type { RetryPolicySchema } from "@ambit/envoy-api/envoy/config/route/v3/route_components";
 import { PreviousHostsPredicateSchema } from "@ambit/envoy-api/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts";
 import { isRecord } from "@ambit/shared/kube";
+import { whole } from "../numbers.ts";
 import { duration, filter, type Init } from "../proto.ts";
 import { milliseconds } from "../time.ts";
 
@@ -42,7 +43,7 @@ export function routeRetry(retry: unknown, perTryMs: number): { readonly retryPo
   return {
     retryPolicy: {
       retryOn: conditions.join(","),
-      numRetries: typeof attempts === "number" && attempts > 0 ? Math.min(attempts, MAX_RETRIES) : DEFAULT_RETRIES,
+      numRetries: retriesIn(attempts),
       ...(statusCodes.length > 0 && { retriableStatusCodes: statusCodes }),
       ...(perTryMs > 0 && { perTryTimeout: duration(perTryMs) }),
       ...(backoffMs !== undefined && backoffMs > 0 && { retryBackOff: { baseInterval: duration(backoffMs) } }),
@@ -50,6 +51,10 @@ export function routeRetry(retry: unknown, perTryMs: number): { readonly retryPo
     },
   };
 }
+
+/** As many as asked for, within reason. */
+export const retriesIn = (attempts: unknown): number =>
+  Math.min(whole(attempts, 1, 0x7fff_ffff) ?? DEFAULT_RETRIES, MAX_RETRIES);
 
 const isStatus = (code: unknown): code is number =>
   typeof code === "number" && Number.isInteger(code) && code >= 400 && code <= 599;

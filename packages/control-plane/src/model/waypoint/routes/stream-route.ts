@@ -2,6 +2,7 @@
 import { byAge, isRecord, type KubeObject, recordsAt, textsAt } from "@ambit/shared/kube";
 import type { FrontPort, ServiceFront } from "../derived-facts.ts";
 import { vipName } from "../names.ts";
+import { weightOf } from "../numbers.ts";
 import { type Backend, type BackendContext, backendOf } from "./backends.ts";
 import { destinationOf } from "./destinations.ts";
 
@@ -81,7 +82,7 @@ const namesPort = (match: Fields, { port }: FrontPort): boolean =>
 function weighted(targets: readonly { readonly backend: Backend; readonly weight: unknown }[]): StreamTargets {
   const all = targets.map(({ backend, weight }) => ({
     name: backend.cluster,
-    weight: typeof weight === "number" && weight >= 0 ? weight : targets.length === 1 ? 100 : 1,
+    weight: weightOf(weight) ?? (targets.length === 1 ? 100 : 1),
     subUnits: backend.subUnits,
   }));
   const used = all.filter(({ weight }) => weight > 0);

@@ -2,6 +2,7 @@
 import { HeaderValueOption_HeaderAppendAction as Append } from "@ambit/envoy-api/envoy/config/core/v3/base";
 import type { StringMatcherSchema } from "@ambit/envoy-api/envoy/type/matcher/v3/string";
 import { isRecord, recordAt, recordsAt, textAt, textsAt } from "@ambit/shared/kube";
+import { portOf, whole } from "../numbers.ts";
 import { isPattern } from "../pattern.ts";
 import { duration, type Init } from "../proto.ts";
 import { milliseconds } from "../time.ts";
@@ -10,7 +11,7 @@ import type { RouteInit } from "./default-route.ts";
 import { type HeaderChanges, type HeaderOption, isChangeable, option } from "./header-changes.ts";
 import { ALL_REQUESTS, fractionOf, MILLION } from "./mirror.ts";
 import { REDIRECT_CODES } from "./redirect.ts";
-import { defaultRetry, elsewhere, type RetryInit } from "./retry.ts";
+import { defaultRetry, elsewhere, type RetryInit, retriesIn } from "./retry.ts";
 import type { FaultInit } from "./route-filters.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -44,7 +45,8 @@ export function redirectOf(redirect: unknown, requestPort: number): Action | und
 
 function redirectPort(redirect: Fields, scheme: string, requestPort: number): number | undefined {
   const { port, derivePort } = redirect;
-  if (typeof port === "number" && port > 0) return port;
+  const given = portOf(port);
+  if (given !== undefined) return given;
   if (derivePort !== "FROM_REQUEST_PORT") return undefined;
   const wellKnown = scheme === "https" ? 443 : 80;
   return requestPort === wellKnown ? undefined : requestPort;
@@ -59,14 +61,13 @@ export function directResponseOf(response: unknown): Action | undefined {
   const body = recordAt(response, "body");
   const text = textAt(body, "string");
   const bytes = textAt(body, "bytes");
-  const isStatus = typeof status === "number" && Number.isInteger(status) && status >= 200 && status < 600;
   if (text.length + bytes.length > MAX_BODY_LENGTH)
     return { action: { case: "directResponse", value: { status: 500 } } };
   return {
     action: {
       case: "directResponse",
       value: {
-        status: isStatus ? status : 500,
+        status: whole(status, 200, 599) ?? 500,
         ...(text !== "" && { body: { specifier: { case: "inlineString", value: text } } }),
         ...(bytes !== "" && { body: { specifier: { case: "inlineBytes", value: Buffer.from(bytes, "base64") } } }),
       },
@@ -86,8 +87,8 @@ export function faultOf(fault: unknown): FaultInit | undefined {
   const delayMs = milliseconds(delay["fixedDelay"]);
   const { httpStatus } = abort;
   const grpcStatus = GRPC_CODES.indexOf(textAt(abort, "grpcStatus"));
-  const isHttp = typeof httpStatus === "number" && httpStatus >= 200 && httpStatus < 600;
-  if (!delayMs && !isHttp && grpcStatus < 0) return undefined;
+  const aborts = whole(httpStatus, 200, 599);
+  if (!delayMs && aborts === undefined && grpcStatus < 0) return undefined;
   return {
     ...(delayMs && {
       delay: {
@@ -95,9 +96,10 @@ export function faultOf(fault: unknown): FaultInit | undefined {
         percentage: fractionOf(shareOf(delay)),
       },
     }),
-    ...((isHttp || grpcStatus >= 0) && {
+    ...((aborts !== undefined || grpcStatus >= 0) && {
       abort: {
-        errorType: isHttp ? { case: "httpStatus", value: httpStatus } : { case: "grpcStatus", value: grpcStatus },
+        errorType:
+          aborts === undefined ? { case: "grpcStatus", value: grpcStatus } : { case: "httpStatus", value: aborts },
         percentage: fractionOf(shareOf(abort)),
       },
     }),
@@ -144,7 +146,7 @@ export function retriesOf(retries: unknown, hashed: boolean): { readonly retryPo
     retryPolicy: {
       retryOn: conditions.length > 0 ? conditions.join(",") : (defaultRetry().retryOn ?? ""),
       ...(codes.length > 0 && { retriableStatusCodes: codes }),
-      numRetries: typeof attempts === "number" && attempts > 0 ? Math.min(attempts, 100) : 2,
+      numRetries: retriesIn(attempts),
       ...(perTry && { perTryTimeout: duration(perTry) }),
       ...(backoff && { retryBackOff: { baseInterval: duration(backoff) } }),
       ...(leaves && elsewhere()),

@@ -3,6 +3,7 @@ import type { RouteActionSchema } from "@ambit/envoy-api/envoy/config/route/v3/r
 import { isRecord, type KubeObject, namespaceOf, recordAt, recordsAt, textAt } from "@ambit/shared/kube";
 import type { ServiceFront } from "../derived-facts.ts";
 import { policyOf, ruleFor } from "../destination-rule.ts";
+import { weightOf } from "../numbers.ts";
 import { isSubstitution } from "../pattern.ts";
 import { duration, type Init } from "../proto.ts";
 import { milliseconds } from "../time.ts";
@@ -82,7 +83,7 @@ function destinationsOf({ context, object, port }: RuleContext, fields: Fields):
     const { weight } = each;
     return {
       backend: destinationOf(context, each["destination"], object, port),
-      weight: typeof weight === "number" && weight >= 0 ? weight : list.length === 1 ? 100 : 0,
+      weight: weightOf(weight) ?? (list.length === 1 ? 100 : 0),
       fields: each,
     };
   });
