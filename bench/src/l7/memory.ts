@@ -3,8 +3,8 @@ import { vsEnvoy } from "./against-envoy.ts";
 import { FLAT_OUT } from "./flat-out.ts";
 import type { MeshedSide, Topology } from "./topology.ts";
 
-/** The garbage of a start and of a burst is given back by then. */
-const UNTIL_IDLE_MS = 14_000;
+/** The garbage of a start and of a burst is given back in the first of its 10 s that are quiet from end to end. */
+const UNTIL_IDLE_MS = 22_000;
 
 /** Resident memory of a waypoint: idle, right after load, and once it is idle again. Runs first, before any other load. */
 export async function memory(topology: Topology): Promise<Row[]> {
