@@ -1,9 +1,15 @@
 import type { Check, DemoContext, DemoStep } from "./check.ts";
 import { plaintextBefore } from "./steps/before.ts";
+import { canaryAtOnePercent } from "./steps/canary.ts";
 import { enrolByLabel, onlyHboneAfter, plaintextClientsStillWork, serverFirst } from "./steps/enrol.ts";
+import { failoverBetweenZones } from "./steps/failover.ts";
 import { identitiesAtBothEnds } from "./steps/identity.ts";
+import { jwtProtectedPath, layer7DenyNamesPolicy } from "./steps/layer7-policy.ts";
 import { denyWithReason, policyCutsLiveConnection, strictRefusesOutsider } from "./steps/policy.ts";
+import { retriesStayInBudget } from "./steps/retries.ts";
 import { rotationUnderTraffic } from "./steps/rotation.ts";
+import { oneTrace } from "./steps/trace.ts";
+import { noWayAroundWaypoint, waypointByOneObject } from "./steps/waypoint.ts";
 
 const STEPS: readonly DemoStep[] = [
   plaintextBefore,
@@ -16,6 +22,14 @@ const STEPS: readonly DemoStep[] = [
   strictRefusesOutsider,
   policyCutsLiveConnection,
   rotationUnderTraffic,
+  waypointByOneObject,
+  noWayAroundWaypoint,
+  jwtProtectedPath,
+  layer7DenyNamesPolicy,
+  retriesStayInBudget,
+  canaryAtOnePercent,
+  failoverBetweenZones,
+  oneTrace,
 ];
 
 export interface DemoListener {

@@ -14,9 +14,12 @@ export const SHOP = {
   storePort: 7000,
 } as const;
 
-const metadata = (name: string): object => ({ name, namespace: SHOP.namespace });
+const metadata = (name: string) => ({ name, namespace: SHOP.namespace });
 const account = (name: string): string => `cluster.local/ns/${SHOP.namespace}/sa/${name}`;
 const SECURITY = "security.istio.io/v1";
+
+/** SPIFFE ID of an account of the shop. */
+export const spiffe = (name: string): string => `spiffe://${account(name)}`;
 
 /** The policies the demo applies, as any user would write them. */
 export const POLICIES = {

@@ -1,5 +1,5 @@
 import { text } from "node:stream/consumers";
-import type { DemoContext } from "./check.ts";
+import { type DemoContext, eventually } from "./check.ts";
 
 /** One access-log line of a ztunnel (LOG_FORMAT=json). */
 export interface AccessLine {
@@ -27,6 +27,11 @@ function parseLine(line: string, node: string): AccessLine[] {
   } catch {
     return [];
   }
+}
+
+/** The refusal a policy caused, as the access log of the destination's node tells it. */
+export function refusalBy(context: DemoContext, policy: string): Promise<AccessLine | undefined> {
+  return eventually(async () => (await accessLog(context)).findLast((line) => line["policy"] === policy), 5_000);
 }
 
 /** The fields worth showing of one line. */

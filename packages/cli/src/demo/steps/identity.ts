@@ -1,9 +1,7 @@
 import { type DemoStep, eventually } from "../check.ts";
-import { SHOP } from "../shop.ts";
+import { SHOP, spiffe } from "../shop.ts";
 import { fromPod } from "../traffic.ts";
 import { accessLog, describeLine } from "../ztunnel-log.ts";
-
-const spiffe = (account: string): string => `spiffe://cluster.local/ns/${SHOP.namespace}/sa/${account}`;
 
 export const identitiesAtBothEnds: DemoStep = {
   name: "spiffe-identities-at-both-ends",

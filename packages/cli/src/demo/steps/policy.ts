@@ -1,20 +1,10 @@
 import type { ChildProcess } from "node:child_process";
 import { programPath, spawnIn } from "@ambit/shared/lab-client";
-import { type DemoContext, type DemoStep, eventually } from "../check.ts";
+import { type DemoStep, eventually } from "../check.ts";
+import { apply, remove } from "../objects.ts";
 import { POLICIES, SHOP } from "../shop.ts";
 import { describeGet, fromPod, type GetResult, type HoldResult } from "../traffic.ts";
-import { type AccessLine, accessLog, describeLine } from "../ztunnel-log.ts";
-
-const apply = (context: DemoContext, policy: object & { metadata: object }): Promise<unknown> =>
-  context.lab.apply([{ name: "demo.json", text: JSON.stringify(policy) }]);
-
-const remove = (context: DemoContext, policy: { kind: string }): Promise<unknown> =>
-  context.lab.delete({ files: [{ name: "demo.json", text: JSON.stringify(policy) }] });
-
-/** The refusal a policy caused, as the access log of the destination's node tells it. */
-function refusalBy(context: DemoContext, policy: string): Promise<AccessLine | undefined> {
-  return eventually(async () => (await accessLog(context)).findLast((line) => line["policy"] === policy), 5_000);
-}
+import { accessLog, describeLine, refusalBy } from "../ztunnel-log.ts";
 
 export const denyWithReason: DemoStep = {
   name: "l4-deny-names-its-policy",
@@ -29,6 +19,7 @@ export const denyWithReason: DemoStep = {
     const line = (await accessLog(context)).findLast(
       (one) => one["reason"] === "POLICY_NOT_ALLOWED" && one["direction"] === "inbound",
     );
+    await remove(context, POLICIES.catalogOnlyFromCart);
     return {
       held: denied !== undefined && allowed.status === 200 && line !== undefined,
       evidence: [

@@ -1,6 +1,6 @@
 import type { DemoContext, DemoStep } from "../check.ts";
 import { SHOP } from "../shop.ts";
-import { fromPod, type LoopResult } from "../traffic.ts";
+import { describeLoop, fromPod, type LoopResult } from "../traffic.ts";
 
 const ADMIN_PORT = 15000;
 const RATE_PER_SECOND = 50;
@@ -42,7 +42,7 @@ export const rotationUnderTraffic: DemoStep = {
         renewed.length === before.size &&
         before.size > 0,
       evidence: [
-        `${loop.sent} requests at ${RATE_PER_SECOND}/s, ${loop.failed} failed${loop.failed ? ` (${loop.firstError})` : ""}`,
+        `at ${RATE_PER_SECOND}/s: ${describeLoop(loop)}`,
         `${renewed.length} of ${before.size} workload certificates were renewed meanwhile`,
         ...renewed
           .slice(0, 2)
