@@ -11,7 +11,7 @@ import { forwardTcp, type TcpPick } from "./forward/forward-tcp.ts";
 import { originalEndpoint } from "./forward/original-endpoint.ts";
 import type { Relay, RelayEnd } from "./forward/relay-bytes.ts";
 import type { LiveTraffic, LiveTrafficSet } from "./live-traffic.ts";
-import type { RouteModel, TcpChain } from "./model/route-model.ts";
+import type { Chains, RouteModel, TcpChain } from "./model/route-model.ts";
 import { type PeerInfo, type ResponseFlag, type TcpMeter, type TcpRecord, UNKNOWN_PEER } from "./observe/index.ts";
 import { connectionAttributes } from "./phases/policy-attributes.ts";
 import {
@@ -21,7 +21,7 @@ import {
   evaluateTcp,
   type PolicyAttributes,
 } from "./policy/index.ts";
-import type { TunnelContext } from "./terminate/index.ts";
+import { detectProtocol, type TunnelContext } from "./terminate/index.ts";
 
 /** Where a connection goes, and for whom. */
 export interface ConnectionTarget {
@@ -110,6 +110,8 @@ function judge(chain: TcpChain, attributes: PolicyAttributes, external: External
   }
 }
 
+const NOTHING: Buffer = Buffer.alloc(0);
+const TLS_HANDSHAKE = 0x16;
 const REFUSAL = { kind: "refuse", policy: undefined, dryRun: [] } as const;
 
 /** An expression that would cost too much, or a bug: nobody said yes. */
@@ -130,7 +132,9 @@ class ServedConnection implements LiveTraffic {
   policy: string | undefined;
   readonly #tunnel: TunnelContext;
   readonly #chain: TcpChain;
-  readonly #sni: string | undefined;
+  #sni: string | undefined;
+  /** The beginning of a ClientHello that is not complete. */
+  #hello: Buffer = NOTHING;
   readonly #services: ConnectionServices;
   readonly #startedAtEpochMs: number;
   readonly #startedMs: number;
@@ -193,7 +197,18 @@ class ServedConnection implements LiveTraffic {
    */
   reconsider(model: RouteModel): void {
     const chains = model.findChains(this.#tunnel.destination);
-    if (!chains || chains.tcp === this.#chain) return;
+    if (chains && chains.tcp !== this.#chain) this.#judgeAgain(chains);
+  }
+
+  cut(): void {
+    this.#end(new MeshError(ErrorCode.CONNECTION_DRAINED, "the waypoint is shutting down"));
+  }
+
+  report(): void {
+    this.#meter?.flush(this.#record());
+  }
+
+  #judgeAgain(chains: Chains): void {
     const verdict = chains.tcp
       ? judge(chains.tcp, connectionAttributes(this.#tunnel, this.#sni), this.#external)
       : { ...REFUSAL, code: ErrorCode.TUNNEL_DESTINATION_UNKNOWN, message: "the port speaks HTTP now" };
@@ -203,12 +218,20 @@ class ServedConnection implements LiveTraffic {
     this.#tell();
   }
 
-  cut(): void {
-    this.#end(new MeshError(ErrorCode.CONNECTION_DRAINED, "the waypoint is shutting down"));
-  }
-
-  report(): void {
-    this.#meter?.flush(this.#record());
+  /**
+   * A client that names its server late, after whoever peeked had to give up waiting, is judged by the name all the same:
+   * the last bytes of its ClientHello do not go on before.
+   */
+  #lookForServerName(chunk: Buffer, relay: Relay): void {
+    const seen = Buffer.concat([this.#hello, chunk]);
+    const found = seen[0] === TLS_HANDSHAKE ? detectProtocol(seen) : undefined;
+    this.#hello = found?.kind === "need-more" ? seen : NOTHING;
+    if (found?.kind === "need-more") return;
+    relay.onDownstreamBytes = undefined;
+    if (found?.kind !== "tls" || found.sni === this.#sni) return;
+    this.#sni = found.sni;
+    const chains = this.#services.model().findChains(this.#tunnel.destination);
+    if (chains) this.#judgeAgain(chains);
   }
 
   #forward(permit: ConnectionPermit, downstream: Duplex): Promise<RelayEnd> {
@@ -230,6 +253,7 @@ class ServedConnection implements LiveTraffic {
       },
       onRelay: (relay) => {
         this.#relay = relay;
+        relay.onDownstreamBytes = (chunk) => this.#lookForServerName(chunk, relay);
         if (!this.#chain.telemetry.metricsDisabled) this.#meter = services.meter(this.#record());
       },
     });

@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import type { Duplex } from "node:stream";
+import { type Duplex, duplexPair } from "node:stream";
 import { connect as connectTls } from "node:tls";
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import { afterEach, describe, expect, it } from "@jest/globals";
@@ -274,6 +274,27 @@ describe("TCP", () => {
     ]);
   });
 
+  it("cannot be talked past a server name by waiting, or by naming it bit by bit", async () => {
+    const reached: string[] = [];
+    const address = await apps.tcp((socket) => void socket.on("data", (chunk) => reached.push(String(chunk))));
+    const authorization = deny("bad-name", ({ sni }) => sni === "bad.example", { readsServerName: true });
+    await startTcp(modelOf({ tcp: tcpChain("db", { authorization }) }, [clusterOf("db", [endpointAt(address)])]));
+    const hello = await clientHello("bad.example");
+    for (const first of [0, 40]) {
+      const socket = await waypoint.dial();
+      if (first > 0) socket.write(hello.subarray(0, first));
+      await pause(400);
+      socket.write(hello.subarray(first));
+      await closed(socket);
+    }
+    await until(() => waypoint.connections.length === 2, "both records");
+    expect(waypoint.connections.map(({ policy, requestedServerName }) => [policy, requestedServerName])).toEqual([
+      ["shop/bad-name", "bad.example"],
+      ["shop/bad-name", "bad.example"],
+    ]);
+    expect(reached.join("").length).toBe(40);
+  });
+
   it("goes exactly where the tunnel pointed in clusters without endpoints", async () => {
     const at = (port: number): string => `127.0.0.3:${port}`;
     const { port } = await apps.tcp((socket) => void socket.pipe(socket), "0.0.0.0");
@@ -344,3 +365,12 @@ describe("draining", () => {
     expect(active()).toBe(0);
   });
 });
+
+/** What a TLS client says first. */
+async function clientHello(servername: string): Promise<Buffer> {
+  const [near, far] = duplexPair();
+  connectTls({ socket: near, servername }).on("error", () => {});
+  const [hello] = (await once(far, "data")) as [Buffer];
+  near.destroy();
+  return hello;
+}

@@ -21,6 +21,8 @@ export interface Relay {
   readonly bytesFromUpstream: number;
   /** Called whenever bytes moved, for idle timers. */
   onActivity: (() => void) | undefined;
+  /** Sees the client's bytes before they go on; may cut. */
+  onDownstreamBytes: ((chunk: Buffer) => void) | undefined;
 }
 
 /** Both streams belong to the relay from now on; neither may have a reader yet. */
@@ -33,6 +35,7 @@ class ByteRelay implements Relay {
   bytesFromDownstream = 0;
   bytesFromUpstream = 0;
   onActivity: (() => void) | undefined;
+  onDownstreamBytes: ((chunk: Buffer) => void) | undefined;
   readonly #downstream: Duplex;
   readonly #upstream: Duplex;
   readonly #resolve: (end: RelayEnd) => void;
@@ -61,8 +64,10 @@ class ByteRelay implements Relay {
 
   #join(side: "downstream" | "upstream", from: Duplex, to: Duplex): void {
     from.on("data", (chunk: Buffer) => {
-      if (side === "downstream") this.bytesFromDownstream += chunk.length;
-      else this.bytesFromUpstream += chunk.length;
+      if (side === "downstream") {
+        this.bytesFromDownstream += chunk.length;
+        this.onDownstreamBytes?.(chunk);
+      } else this.bytesFromUpstream += chunk.length;
       this.onActivity?.();
       if (!to.destroyed && !to.write(chunk)) from.pause();
     });
