@@ -7,7 +7,7 @@ import { connect as connectTls } from "node:tls";
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import { afterEach, describe, expect, it } from "@jest/globals";
 import type { RouteModel } from "../src/model/route-model.ts";
-import type { RbacPolicy } from "../src/policy/index.ts";
+import type { RbacPolicy, RuleSet } from "../src/policy/index.ts";
 import { compilePattern, NO_MUTATIONS } from "../src/route/index.ts";
 import { Apps, authorizer, deny, pause, until } from "./pipeline-apps.ts";
 import {
@@ -83,6 +83,26 @@ describe("what policies and routes see", () => {
     waypoint = await TestWaypoint.start(modelOf({ http: chain }, [clusterOf("web", [endpointAt(await hello())])]));
     await waypoint.get("/", { "x-forwarded-for": "10.9.9.0, 10.9.9.1 ,10.9.9.2" });
     expect(seen).toEqual([expected, "127.0.0.1"]);
+  });
+
+  it("a route's rules hold beside the chain's, and instead of those of a filter that it names", async () => {
+    const saysNo = (name: string, filter: string) => ({ ...deny(name).rules[0]!, filter });
+    const routeWith = (replaced: readonly string[], rules: readonly RuleSet[]) =>
+      modelOf(
+        {
+          http: httpChain([routeOf(forwardTo("web"), { authorization: { replaced: new Set(replaced), rules } })], {
+            authorization: { custom: [], rules: [saysNo("of-the-chain", "rbac")] },
+          }),
+        },
+        [cluster],
+      );
+    const cluster = clusterOf("web", [endpointAt(await hello())]);
+    waypoint = await TestWaypoint.start(routeWith(["route_rbac"], []));
+    expect((await waypoint.get()).headers["x-ambit-reason"]).toBe("POLICY_DENIED shop/of-the-chain");
+    waypoint.swap(routeWith(["rbac"], []));
+    expect((await waypoint.get()).status).toBe(200);
+    waypoint.swap(routeWith(["rbac"], [saysNo("of-the-route", "rbac")]));
+    expect((await waypoint.get()).headers["x-ambit-reason"]).toBe("POLICY_DENIED shop/of-the-route");
   });
 
   it("tells a caller that may not come in nothing of the routes there are", async () => {

@@ -187,30 +187,6 @@ describe("guards of an HTTP chain", () => {
   ])("refuse everything with %s", (field, manager) => {
     expect(withSettings(manager).chain?.unservable).toMatch(field);
   });
-
-  it("are asked for a route with rules of its own, too", () => {
-    const own = toCluster(HTTP, { typedPerFilterConfig: { rbac: packJson(RBACPerRouteSchema, {}) } });
-    const custom = [httpFilter("ask", authorizer())];
-    const inline = compile(httpChain(HTTP, [own, toCluster(HTTP)], custom)).chain as HttpChain;
-    expect(inline.routes.virtualHosts[0]?.routes.map(({ authorization }) => authorization?.custom.length)).toEqual([
-      1,
-      undefined,
-    ]);
-    const compiler = createModelCompiler();
-    compiler.apply(
-      LISTENER_TYPE_URL,
-      [
-        mainListener(
-          undefined,
-          httpChain(HTTP, [], custom, { routeSpecifier: { case: "rds", value: { routeConfigName: "r" } } }),
-        ),
-      ],
-      [],
-    );
-    compiler.apply(ROUTE_TYPE_URL, [routeResource("r", own)], []);
-    const chain = compiler.model.chains.get(HTTP) as HttpChain;
-    expect(chain.routes.virtualHosts[0]?.routes[0]?.authorization?.custom).toEqual(chain.authorization.custom);
-  });
 });
 
 describe("other HTTP filters", () => {

@@ -1,6 +1,6 @@
 /** Phase 4: may it pass? The permit is what forwarding asks for. */
 import type { HttpChain } from "../model/route-model.ts";
-import { evaluateHttp, type HttpVerdict, type RequestPermit } from "../policy/index.ts";
+import { evaluateHttp, type HttpVerdict, type RequestPermit, type RouteRules, type RuleSet } from "../policy/index.ts";
 import type { KnownRequest, RoutedContext } from "../request-context.ts";
 import type { Route } from "../route/index.ts";
 import { requestAttributes } from "./policy-attributes.ts";
@@ -11,7 +11,6 @@ export interface Authorized {
   readonly permit: RequestPermit;
 }
 
-/** A route with rules of its own has them instead of the chain's. Parity: Envoy RBACPerRoute. */
 export function authorizeRequest(context: RoutedContext): Authorized | Stop {
   const { record } = context;
   const verdict = judgeRequest(context, context.chain, context.route);
@@ -35,10 +34,17 @@ export function authorizeUnrouted(request: KnownRequest): Stop | undefined {
   return refuse(request, verdict.code, { policy: verdict.policy, message: verdict.message });
 }
 
-/** The verdict that a chain and a route of it give. The external authorizer's consent is of the request's beginning. */
+/**
+ * The verdict that a chain and a route of it give: the chain's rules but for the filters that the route speaks to itself, and
+ * the route's. All of them must agree. The external authorizer's consent is of the request's beginning.
+ */
 export function judgeRequest(context: KnownRequest, chain: HttpChain, route: Route | undefined): HttpVerdict {
   const { token, external } = context;
-  const rules = route?.authorization?.rules ?? chain.authorization.rules;
-  const authorization = { custom: chain.authorization.custom, rules };
+  const { custom, rules } = chain.authorization;
+  const own = route?.authorization;
+  const authorization = own ? { custom, rules: [...rulesBeside(own, rules), ...own.rules] } : chain.authorization;
   return evaluateHttp(authorization, requestAttributes(context, token?.claims), external);
 }
+
+const rulesBeside = ({ replaced }: RouteRules, rules: readonly RuleSet[]): readonly RuleSet[] =>
+  rules.filter(({ filter }) => filter === undefined || !replaced.has(filter));

@@ -21,6 +21,7 @@ export type {
   PolicyAttributes,
   RbacPolicy,
   RequestPermit,
+  RouteRules,
   RuleSet,
   TcpAuthorization,
   TcpVerdict,

@@ -14,6 +14,14 @@ export interface HttpAuthorization {
   readonly rules: readonly RuleSet[];
 }
 
+/** What one route says to the RBAC filters of its chain, by their names. Parity: Envoy RBACPerRoute. */
+export interface RouteRules {
+  /** Filters whose rules do not hold on this route. */
+  readonly replaced: ReadonlySet<string>;
+  /** Hold on this route, beside what is left of the chain's. */
+  readonly rules: readonly RuleSet[];
+}
+
 /** Same without HTTP. CUSTOM by gRPC only. */
 export interface TcpAuthorization {
   readonly custom: readonly CustomAuthorization[];
@@ -21,6 +29,8 @@ export interface TcpAuthorization {
 }
 
 export interface RuleSet {
+  /** Name of the filter it came by: what a route may replace. */
+  readonly filter?: string;
   readonly action: "allow" | "deny" | "audit";
   /** Present but empty denies (allow) or permits (deny); undefined: only `dryRun` is there, nothing is enforced. */
   readonly enforced: readonly RbacPolicy[] | undefined;

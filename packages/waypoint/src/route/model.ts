@@ -1,6 +1,6 @@
 /** Routes as `match-route.ts` reads them. Pure. */
 import type { HeaderList } from "@ambit/shared/http2";
-import type { HttpAuthorization } from "../policy/model.ts";
+import type { RouteRules } from "../policy/model.ts";
 import type { RetryPolicy } from "../retry/model.ts";
 import type { HeaderMatcher, StringMatcher } from "./matcher.ts";
 
@@ -27,8 +27,8 @@ export interface Route {
   readonly headers: HeaderMutations;
   readonly cors: CorsPolicy | undefined;
   readonly fault: FaultPolicy | undefined;
-  /** Policy of this route instead of the chain's, by `targetRefs` to a route rule. */
-  readonly authorization: HttpAuthorization | undefined;
+  /** Policies of this route beside, or instead of, those of the chain, by `targetRefs` to a route rule. */
+  readonly authorization: RouteRules | undefined;
   /** Span name. */
   readonly operation: string;
 }

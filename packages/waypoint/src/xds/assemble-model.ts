@@ -4,7 +4,6 @@
  */
 import type { Cluster } from "../balance/model.ts";
 import type { Chains, HttpChain, RouteModel, ServicePort, TcpChain, TunnelDestination } from "../model/route-model.ts";
-import type { CustomAuthorization } from "../policy/model.ts";
 import type { RouteTable } from "../route/model.ts";
 import type { ChainDraft } from "./compile-chain.ts";
 import type { ChainNames } from "./compile-chain-matcher.ts";
@@ -108,19 +107,7 @@ function joinChain({ chain }: ChainDraft, { service, routes, problem }: ChainPar
   const unservable = chain.unservable ?? problem;
   const common = { service, ...(unservable === undefined ? {} : { unservable }) };
   if (chain.kind === "tcp") return { ...chain, ...common };
-  return { ...chain, ...common, routes: withCustom(routes ?? chain.routes, chain.authorization.custom) };
-}
-
-/** A route's own rules replace the chain's rules; its external authorizers are asked all the same. */
-function withCustom(table: RouteTable, custom: readonly CustomAuthorization[]): RouteTable {
-  if (custom.length === 0) return table;
-  const virtualHosts = table.virtualHosts.map((virtualHost) => ({
-    ...virtualHost,
-    routes: virtualHost.routes.map((route) =>
-      route.authorization ? { ...route, authorization: { ...route.authorization, custom } } : route,
-    ),
-  }));
-  return { ...table, virtualHosts };
+  return { ...chain, ...common, routes: routes ?? chain.routes };
 }
 
 /** `inbound-vip|80|http|cart.shop.svc.cluster.local`; the cluster of that name knows the service better. */

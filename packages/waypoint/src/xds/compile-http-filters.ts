@@ -78,7 +78,7 @@ class HttpFilterCompiler {
     if (config === undefined) throw new InvalidField("expected a configuration");
     const typeName = typeNameOf(config);
     if (IGNORED.has(typeName)) return;
-    if (this.#addGuard(typeName, config) || this.#addOther(filter.name, typeName, config)) return;
+    if (this.#addGuard(filter.name, typeName, config) || this.#addOther(filter.name, typeName, config)) return;
     if (!filter.isOptional) {
       throw new Unenforceable(
         `expected a filter that is supported, got ${structConfigOf(config)?.typeName ?? typeName}`,
@@ -88,13 +88,15 @@ class HttpFilterCompiler {
   }
 
   /** What lets requests through or not. @returns whether it was one of those */
-  #addGuard(typeName: string, config: Any): boolean {
+  #addGuard(name: string, typeName: string, config: Any): boolean {
     const { security } = this.#context;
     switch (typeName) {
       case RBACSchema.typeName: {
         const filter = guard(() => fromBinary(RBACSchema, config.value));
         if (isCustomShadow(filter)) this.#custom.addShadow(filter);
-        else this.#rules.push(...mustEnforce(security.httpRulesFromProto(filter)));
+        else
+          for (const set of mustEnforce(security.httpRulesFromProto(filter)))
+            this.#rules.push({ ...set, filter: name });
         return true;
       }
       case ExtAuthzSchema.typeName: {

@@ -20,10 +20,11 @@ import { durationMs, perMillion, typeNameOf } from "./values.ts";
 export interface PerFilter {
   readonly cors: CorsPolicy | undefined;
   readonly fault: FaultPolicy | undefined;
-  readonly rules: readonly RuleSet[] | undefined;
+  /** By the name of the filter they are for. */
+  readonly rules: ReadonlyMap<string, readonly RuleSet[]>;
 }
 
-export const NOTHING_PER_FILTER: PerFilter = { cors: undefined, fault: undefined, rules: undefined };
+export const NOTHING_PER_FILTER: PerFilter = { cors: undefined, fault: undefined, rules: new Map() };
 
 /** @param above  what holds where this level is silent */
 export function compilePerFilter(
@@ -31,14 +32,20 @@ export function compilePerFilter(
   above: PerFilter,
   context: CompileContext,
 ): PerFilter {
-  const known = { ...above };
+  let known = above;
   for (const [filter, config] of Object.entries(configs)) {
-    at(`typed_per_filter_config["${filter}"]`, () => Object.assign(known, compileOne(config, context)));
+    at(`typed_per_filter_config["${filter}"]`, () => {
+      const { rules, ...said } = compileOne(config, context);
+      known = { ...known, ...said, ...(rules ? { rules: new Map([...known.rules, [filter, rules]]) } : {}) };
+    });
   }
   return known;
 }
 
-function compileOne(config: Any, context: CompileContext): Partial<PerFilter> {
+/** What one filter is told; rules are for that filter alone. */
+type Said = Partial<Omit<PerFilter, "rules">> & { readonly rules?: readonly RuleSet[] };
+
+function compileOne(config: Any, context: CompileContext): Said {
   const name = typeNameOf(config);
   switch (name) {
     case CorsPolicySchema.typeName:
@@ -60,7 +67,7 @@ function compileOne(config: Any, context: CompileContext): Partial<PerFilter> {
   }
 }
 
-function compileWrapped(config: Any, context: CompileContext): Partial<PerFilter> {
+function compileWrapped(config: Any, context: CompileContext): Said {
   const wrapped = fromBinary(FilterConfigSchema, config.value);
   if (wrapped.disabled) throw new Unenforceable("expected a filter's configuration, got one that disables the filter");
   return wrapped.config ? compileOne(wrapped.config, context) : {};

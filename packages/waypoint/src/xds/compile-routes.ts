@@ -4,6 +4,7 @@ import type {
   Route as RouteMessage,
   VirtualHost as VirtualHostMessage,
 } from "@ambit/envoy-api/envoy/config/route/v3/route_components";
+import type { RouteRules } from "../policy/model.ts";
 import { asciiLowerCase } from "../route/matcher.ts";
 import type { HeaderMutations, HeaderOperations, Route, RouteTable, VirtualHost } from "../route/model.ts";
 import { compileHeaderMutations } from "./compile-header-operations.ts";
@@ -72,11 +73,13 @@ function compileRoute(
     headers: compileHeaderMutations(message),
     cors: perFilter.cors,
     fault: perFilter.fault,
-    // The external authorizers of the chain are added where route and chain meet: a route's rules replace only rules.
-    authorization: perFilter.rules && { custom: [], rules: perFilter.rules },
+    authorization: routeRules(perFilter),
     operation: message.decorator?.operation || message.name,
   };
 }
+
+const routeRules = ({ rules }: PerFilter): RouteRules | undefined =>
+  rules.size === 0 ? undefined : { replaced: new Set(rules.keys()), rules: [...rules.values()].flat() };
 
 const joinMutations = (inner: HeaderMutations, outer: HeaderMutations): HeaderMutations => ({
   request: joinOperations(inner.request, outer.request),
