@@ -86,6 +86,8 @@ describe("a cluster", () => {
       return choice.case === "explicitHttpConfig" ? choice.value.protocolConfig.case : choice.case;
     });
     expect(protocols).toEqual(["httpProtocolOptions", "http2ProtocolOptions", "useDownstreamProtocolConfig"]);
+    const ofWorkloads = optionsOf(waypoint.cluster("encap")).upstreamProtocolOptions;
+    expect(ofWorkloads.case).toBe("useDownstreamProtocolConfig");
   });
 
   it("of a subset has its labels' endpoints and its own policy over the common one, and again by port", () => {

@@ -12,6 +12,7 @@ import {
   HttpConnectionManager_ForwardClientCertDetails,
   HttpConnectionManagerSchema,
 } from "@ambit/envoy-api/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager";
+import { ConfigSchema as SetConnectionStateSchema } from "@ambit/envoy-api/envoy/extensions/filters/network/set_filter_state/v3/set_filter_state";
 import { TcpProxySchema } from "@ambit/envoy-api/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy";
 import { Port } from "@ambit/shared/net";
 import {
@@ -58,6 +59,12 @@ const tunnelFacts = () =>
       state(PEER_PRINCIPAL, "%DOWNSTREAM_PEER_URI_SAN%", "envoy.string"),
       state(LOCAL_PRINCIPAL, "%DOWNSTREAM_LOCAL_URI_SAN%", "envoy.string"),
     ],
+  });
+
+/** What the tunnel asked for went one hop; this hands it on to `connect_originate`, where no endpoint says where to go. */
+export const sameDestination = () =>
+  filter("connect_authority", SetConnectionStateSchema, {
+    onNewConnection: [state(`${ORIGINAL_DST_METADATA}.local_ip`, "%DOWNSTREAM_LOCAL_ADDRESS%")],
   });
 
 /** Ends HBONE on port 15008. */

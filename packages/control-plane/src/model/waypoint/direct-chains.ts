@@ -1,5 +1,6 @@
 /** Chains for tunnels to a workload's own address: on to exactly that workload. */
 import type { FilterChainSchema } from "@ambit/envoy-api/envoy/config/listener/v3/listener_components";
+import { sameDestination } from "./connect-listeners.ts";
 import { httpChain, tcpChain } from "./filter-chain.ts";
 import type { Guards } from "./guards.ts";
 import { DIRECT_HTTP, DIRECT_TCP, ENCAP } from "./names.ts";
@@ -13,7 +14,10 @@ export interface DirectChainsInit {
   readonly settings: ChainSettings;
 }
 
-export const directChains = ({ guards, settings }: DirectChainsInit): readonly Init<typeof FilterChainSchema>[] => [
+export const directChains = (init: DirectChainsInit): readonly Init<typeof FilterChainSchema>[] =>
+  chainsOf(init).map((chain) => ({ ...chain, filters: [sameDestination(), ...(chain.filters ?? [])] }));
+
+const chainsOf = ({ guards, settings }: DirectChainsInit): readonly Init<typeof FilterChainSchema>[] => [
   httpChain({
     name: DIRECT_HTTP,
     port: 0,

@@ -85,6 +85,16 @@ const connectOriginate = (trustDomains: readonly string[], connectTimeoutMs: num
   transportSocket: upstreamTls(trustDomains),
 });
 
+/** Nobody declares what a workload's own port speaks: what its client speaks to it. */
+const clientsProtocol = () => ({
+  [HTTP_OPTIONS]: pack(HttpProtocolOptionsSchema, {
+    upstreamProtocolOptions: {
+      case: "useDownstreamProtocolConfig",
+      value: { httpProtocolOptions: {}, http2ProtocolOptions: {} },
+    },
+  }),
+});
+
 export const staticClusters = (
   scope: string,
   trustDomains: readonly string[],
@@ -92,6 +102,6 @@ export const staticClusters = (
 ): readonly EnvoyResource[] =>
   [
     toListener(MAIN_INTERNAL, MAIN_INTERNAL, connectTimeoutMs),
-    toListener(ENCAP, CONNECT_ORIGINATE, connectTimeoutMs),
+    { ...toListener(ENCAP, CONNECT_ORIGINATE, connectTimeoutMs), typedExtensionProtocolOptions: clientsProtocol() },
     connectOriginate(trustDomains, connectTimeoutMs),
   ].map((cluster) => envoyResource(scope, ClusterSchema, cluster.name as string, cluster));

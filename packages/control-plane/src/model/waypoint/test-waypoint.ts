@@ -29,6 +29,7 @@ import {
   HttpConnectionManagerSchema,
 } from "@ambit/envoy-api/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager";
 import { file_envoy_extensions_filters_network_rbac_v3_rbac as file_network_rbac } from "@ambit/envoy-api/envoy/extensions/filters/network/rbac/v3/rbac";
+import { file_envoy_extensions_filters_network_set_filter_state_v3_set_filter_state as file_network_set_filter_state } from "@ambit/envoy-api/envoy/extensions/filters/network/set_filter_state/v3/set_filter_state";
 import { file_envoy_extensions_filters_network_tcp_proxy_v3_tcp_proxy as file_tcp_proxy } from "@ambit/envoy-api/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy";
 import { file_envoy_extensions_matching_common_inputs_network_v3_network_inputs as file_network_inputs } from "@ambit/envoy-api/envoy/extensions/matching/common_inputs/network/v3/network_inputs";
 import { file_envoy_extensions_path_match_uri_template_v3_uri_template_match as file_uri_template } from "@ambit/envoy-api/envoy/extensions/path/match/uri_template/v3/uri_template_match";
@@ -129,6 +130,7 @@ export const EXTENSIONS = createRegistry(
   file_grpc_stats,
   file_grpc_web,
   file_set_filter_state,
+  file_network_set_filter_state,
   file_http_rbac,
   file_network_rbac,
   file_uri_template,

@@ -95,7 +95,12 @@ describe("workloads that ask for a waypoint themselves", () => {
           : value,
     );
     expect(listener).toContain("10.0.0.1");
+    expect(waypoint.chain("direct-http").filters.map(({ name }) => name)).toEqual([
+      "connect_authority",
+      "envoy.filters.network.http_connection_manager",
+    ]);
     expect(waypoint.chain("direct-tcp").filters.map(({ name }) => name)).toEqual([
+      "connect_authority",
       "envoy.filters.network.rbac",
       "envoy.filters.network.tcp_proxy",
     ]);
