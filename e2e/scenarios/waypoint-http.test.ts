@@ -211,6 +211,31 @@ const service = (name: string, port: object) => ({
     expect(other.status).toBe(403);
   });
 
+  it("guards one rule of a route beside what guards its service", async () => {
+    const rule = (name: string, path: string) => ({
+      name,
+      matches: [{ path: { type: "PathPrefix", value: path } }],
+      backendRefs: [{ name: "web", port: 80 }],
+    });
+    await apply(
+      httpRoute("web", [rule("admin", "/admin"), rule("rest", "/")]),
+      policy("no-admin", {
+        targetRefs: [{ group: "gateway.networking.k8s.io", kind: "HTTPRoute", name: "web", sectionName: "admin" }],
+        action: "DENY",
+        rules: [{ to: [{ operation: { methods: ["GET"] } }] }],
+      }),
+      policy("no-secret", {
+        targetRefs: toService("web"),
+        action: "DENY",
+        rules: [{ to: [{ operation: { paths: ["/admin/secret", "/secret"] } }] }],
+      }),
+    );
+    const refused = await statusBecomes(403, "/admin/page");
+    expect(refused.headers?.["x-ambit-reason"]).toBe("POLICY_DENIED app/no-admin");
+    expect((await get("/page")).status).toBe(200);
+    expect((await get("/secret")).headers?.["x-ambit-reason"]).toBe("POLICY_DENIED app/no-secret");
+  });
+
   it("asks for a token where a policy does, and believes only good ones", async () => {
     const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
     const jwks = JSON.stringify({

@@ -9,7 +9,7 @@ import { FilterConfigSchema as GrpcStatsSchema } from "@ambit/envoy-api/envoy/ex
 import { GrpcWebSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/grpc_web/v3/grpc_web";
 import { HeaderMutationSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/header_mutation/v3/header_mutation";
 import { JwtAuthenticationSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/jwt_authn/v3/config";
-import { RBACPerRouteSchema, RBACSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/rbac/v3/rbac";
+import { RBACSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/rbac/v3/rbac";
 import { ExtAuthzSchema as NetworkExtAuthzSchema } from "@ambit/envoy-api/envoy/extensions/filters/network/ext_authz/v3/ext_authz";
 import { HttpConnectionManagerSchema } from "@ambit/envoy-api/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager";
 import { RBACSchema as NetworkRbacSchema } from "@ambit/envoy-api/envoy/extensions/filters/network/rbac/v3/rbac";
@@ -18,7 +18,7 @@ import { createRegistry, type DescMessage, fromJson, type JsonObject } from "@bu
 import { type Any, anyPack } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it } from "@jest/globals";
 import type { HttpChain, TcpChain } from "../src/model/route-model.ts";
-import { createModelCompiler, LISTENER_TYPE_URL, ROUTE_TYPE_URL } from "../src/xds/index.ts";
+import { createModelCompiler, LISTENER_TYPE_URL } from "../src/xds/index.ts";
 import {
   type ChainInit,
   httpChain,
@@ -26,7 +26,6 @@ import {
   mainListener,
   pack,
   rdsChain,
-  routeResource,
   struct,
   tcpChain,
   toCluster,
