@@ -10,12 +10,18 @@ const NAMESPACES = `
   |   +------ ztunnel ----+===|== HBONE (mTLS) ==|===+---- ztunnel -----+    |
   +---------------------------+                  +---------------------------+
         web -> cart -> catalog (HTTP), cart -> store (TCP, the server speaks first)
+
+  Later, with a waypoint, a layer-7 proxy in a pod of its own:
+
+    app -> ztunnel ==HBONE (mTLS)==> waypoint ==HBONE (mTLS)==> ztunnel -> app
 `;
 
 const LOOPBACK = `
   No namespaces are allowed here, so pods are loopback addresses and capture is explicit:
 
     app --SOCKS5--> ztunnel (node1) ==HBONE, mTLS==> ztunnel (node2) --> app
+
+  and later app --SOCKS5--> ztunnel ==HBONE==> waypoint ==HBONE==> ztunnel --> app.
 
   Same proxies, same identities, same policy; what is left out is transparent capture and plaintext enforcement.
 `;
