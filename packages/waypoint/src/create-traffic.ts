@@ -46,6 +46,7 @@ class ObservedTraffic implements Traffic, TrafficObserver {
   readonly #resolver: ClusterResolver;
   readonly #spans: TraceExport;
   #active = 0;
+  #activeConnections = 0;
   #cancelExpiry = (): void => {};
 
   constructor(parts: TrafficParts) {
@@ -153,7 +154,16 @@ class ObservedTraffic implements Traffic, TrafficObserver {
   }
 
   connectionMeter(record: TcpRecord): TcpMeter {
-    return this.#requests.tcpOpened(record);
+    const { activeConnections } = this.#metrics;
+    const meter = this.#requests.tcpOpened(record);
+    activeConnections.set(++this.#activeConnections);
+    return {
+      flush: (later) => meter.flush(later),
+      close: (last) => {
+        activeConnections.set(--this.#activeConnections);
+        meter.close(last);
+      },
+    };
   }
 
   connectionFinished(chain: TcpChain, record: TcpRecord): void {

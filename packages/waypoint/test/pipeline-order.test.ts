@@ -158,6 +158,43 @@ describe("an answer that comes early", () => {
   });
 });
 
+describe("answers of our own", () => {
+  it("end the connection where the request made no sense, and say so", async () => {
+    const chain = httpChain([routeOf(forwardTo("web"))], {
+      path: { normalization: "base", escapedSlashes: "reject" },
+    });
+    waypoint = await TestWaypoint.start(modelOf({ http: chain }, [clusterOf("web", [])]));
+    const socket = await waypoint.dial();
+    const text = textOf(socket);
+    const ended = once(socket, "end");
+    socket.write("GET /a%2fb HTTP/1.1\r\nhost: web\r\n\r\nGET /next HTTP/1.1\r\nhost: web\r\n\r\n");
+    await ended;
+    expect(text()).toMatch(/^HTTP\/1\.1 400 [\s\S]*connection: close\r\n/);
+    expect(waypoint.requests.map(({ path }) => path)).toEqual(["/a%2fb"]);
+  });
+
+  it("to a browser of another origin can be read by its page, whatever failed", async () => {
+    const cors = {
+      allowOrigins: [{ matches: (origin: string) => origin === "https://shop.example", source: "" }],
+      allowMethods: "GET",
+      allowHeaders: "",
+      exposeHeaders: "",
+      maxAge: "",
+      allowCredentials: false,
+      forwardsUnmatchedPreflights: false,
+    };
+    waypoint = await TestWaypoint.start(
+      modelOf({ http: httpChain([routeOf(forwardTo("web"), { cors })]) }, [
+        clusterOf("web", [endpointAt(await apps.nobody())]),
+      ]),
+    );
+    expect(await waypoint.get("/", { origin: "https://shop.example" })).toMatchObject({
+      status: 503,
+      headers: { "access-control-allow-origin": "https://shop.example", vary: "origin" },
+    });
+  });
+});
+
 describe("what is told of an end in the middle", () => {
   it("an upstream that breaks off is the upstream's doing", async () => {
     const address = await apps.http((_request, response) => {

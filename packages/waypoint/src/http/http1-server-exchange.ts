@@ -17,8 +17,11 @@ export interface ExchangeHost {
   readonly date: string;
   /** The owner listens now. */
   onReceive(exchange: Http1ServerExchange): void;
-  /** A final head is about to be written. @returns whether it must say that the connection closes */
-  closesAfter(exchange: Http1ServerExchange): boolean;
+  /**
+   * A final head is about to be written. @returns whether it must say that the connection closes
+   * @param isAsked  by whoever answers
+   */
+  closesAfter(exchange: Http1ServerExchange, isAsked: boolean): boolean;
   /** Both directions carry plain bytes from here. */
   onRaw(exchange: Http1ServerExchange): void;
   /** Our side of the message is complete. */
@@ -93,7 +96,7 @@ export class Http1ServerExchange implements DownstreamExchange {
       this.abort(bad === undefined ? misuse(`status ${head.status} in a final head`) : unsendableField(bad));
       return;
     }
-    const closes = this.#host.closesAfter(this);
+    const closes = this.#host.closesAfter(this, head.headers.some(isClose));
     this.headSent = true;
     const http10 = this.head.version === "HTTP/1.0";
     const context = { requestMethod: this.head.method, http10, closes, date: this.#host.date };
@@ -190,3 +193,5 @@ export class Http1ServerExchange implements DownstreamExchange {
     this.#events?.onClose(error);
   }
 }
+
+const isClose = ([name, value]: readonly [string, string]): boolean => name === "connection" && value === "close";

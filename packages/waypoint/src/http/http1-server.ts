@@ -152,13 +152,13 @@ export class Http1ServerConnection implements DownstreamConnection, TransportOwn
     this.transport.pump();
   }
 
-  closesAfter(exchange: Http1ServerExchange): boolean {
+  closesAfter(exchange: Http1ServerExchange, isAsked: boolean): boolean {
     // A client that waits for 100 may send the body after a final answer, or the next request: nobody can tell which.
     const ambiguous =
       exchange.head.expectsContinue && !exchange.continued && !exchange.bodySeen && this.#phase === "body";
     // A refused upgrade may be followed by bytes of the protocol that the client hoped for.
     const refusedUpgrade = exchange.head.upgrade !== undefined;
-    if (this.#draining || ambiguous || refusedUpgrade) this.#keepAlive = false;
+    if (isAsked || this.#draining || ambiguous || refusedUpgrade) this.#keepAlive = false;
     return !this.#keepAlive;
   }
 

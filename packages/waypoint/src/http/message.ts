@@ -95,7 +95,10 @@ export interface DownstreamExchange extends ExchangeIo {
   receive(events: ExchangeEvents): void;
   /** 1xx except 101; dropped towards HTTP/1.0. */
   sendInformational(head: ResponseHead): void;
-  /** The final head. `bodyLength` 0 means that no body follows (the exchange still wants `end`). */
+  /**
+   * The final head. `bodyLength` 0 means that no body follows (the exchange still wants `end`). `connection: close` among
+   * its fields ends an HTTP/1 connection after it.
+   */
   sendHead(head: ResponseHead, bodyLength: BodyLength): void;
   /**
    * 101, or 200 to an extended CONNECT: from here both directions are plain bytes, `end` is a half-close.
