@@ -1,5 +1,6 @@
 import { findPod, type PodStatus, runIn } from "@ambit/shared/lab-client";
 import { type DemoContext, eventually } from "./check.ts";
+import { parseSamples, type Sample } from "./samples.ts";
 
 const GET = "process.stdout.write(await (await fetch(process.argv[1])).text())";
 const METRICS_PORT = 15020;
@@ -32,20 +33,9 @@ export async function askPod(context: DemoContext, target: string, port: number,
   return stdout;
 }
 
-export interface Sample {
-  readonly labels: Readonly<Record<string, string>>;
-  readonly value: number;
-}
-
 /** Samples of one metric of a proxy's pod. */
-export async function samplesOf(context: DemoContext, target: string, metric: string): Promise<readonly Sample[]> {
-  const text = await askPod(context, target, METRICS_PORT, "/metrics");
-  const lines = text.split("\n").filter((line) => line.startsWith(`${metric}{`));
-  return lines.map((line) => ({
-    labels: Object.fromEntries([...line.matchAll(/(\w+)="([^"]*)"/g)].map(([, name, value]) => [name, value])),
-    value: Number(line.slice(line.lastIndexOf(" "))),
-  }));
-}
+export const samplesOf = async (context: DemoContext, target: string, metric: string): Promise<readonly Sample[]> =>
+  parseSamples(await askPod(context, target, METRICS_PORT, "/metrics"), metric);
 
 export interface Refusal {
   readonly reason: string;

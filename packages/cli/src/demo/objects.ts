@@ -1,5 +1,6 @@
 import type { KubeObject } from "@ambit/shared/kube";
 import { readManifests } from "../manifests.ts";
+import { renderProblems } from "../render/problems.ts";
 import type { DemoContext } from "./check.ts";
 
 type Applied = Pick<KubeObject, "apiVersion" | "kind" | "metadata"> & object;
@@ -22,8 +23,7 @@ export async function applyPath(context: DemoContext, path: string): Promise<voi
 
 async function applyFiles(context: DemoContext, files: readonly { name: string; text: string }[]): Promise<void> {
   const { problems } = await context.lab.apply(files);
-  const [problem] = problems;
-  if (problem) throw new Error(`could not be applied: ${JSON.stringify(problem)}`);
+  if (problems.length > 0) throw new Error(`could not be applied: ${renderProblems(problems).trimEnd()}`);
 }
 
 export const remove = (context: DemoContext, ...objects: readonly Applied[]): Promise<unknown> =>
