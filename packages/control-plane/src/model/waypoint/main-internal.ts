@@ -2,7 +2,10 @@
 
 import { TrafficDirection } from "@ambit/envoy-api/envoy/config/core/v3/base";
 import type { ListenerSchema } from "@ambit/envoy-api/envoy/config/listener/v3/listener";
-import type { ListenerFilterSchema } from "@ambit/envoy-api/envoy/config/listener/v3/listener_components";
+import type {
+  ListenerFilterChainMatchPredicateSchema,
+  ListenerFilterSchema,
+} from "@ambit/envoy-api/envoy/config/listener/v3/listener_components";
 import { HttpInspectorSchema } from "@ambit/envoy-api/envoy/extensions/filters/listener/http_inspector/v3/http_inspector";
 import { TlsInspectorSchema } from "@ambit/envoy-api/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector";
 import {
@@ -47,7 +50,10 @@ export function mainInternal(init: MainInternalInit): Init<typeof ListenerSchema
   const sorted = withoutDoubles(chains);
   const inspectors: Init<typeof ListenerFilterSchema>[] = [
     originalDestination(),
-    filter("envoy.filters.listener.http_inspector", HttpInspectorSchema),
+    {
+      ...filter("envoy.filters.listener.http_inspector", HttpInspectorSchema),
+      ...uninspected(sorted, workloads.length > 0),
+    },
   ];
   if (sorted.some(({ inspectsTls }) => inspectsTls)) {
     inspectors.push(filter("envoy.filters.listener.tls_inspector", TlsInspectorSchema));
@@ -63,6 +69,25 @@ export function mainInternal(init: MainInternalInit): Init<typeof ListenerSchema
     filterChainMatcher: byAddress(sorted, workloads),
   };
 }
+
+type Predicate = Init<typeof ListenerFilterChainMatchPredicateSchema>;
+
+/**
+ * Ports on which nothing has to be guessed. There an Envoy must not look: a client that sends and then ends its direction
+ * while it is looked at is closed, so that short exchanges over TCP would be lost. A workload's own ports are all guessed.
+ */
+function uninspected(chains: readonly ChainFact[], hasWorkloads: boolean): { readonly filterDisabled?: Predicate } {
+  const guessed = new Set(chains.filter(({ http, tcp }) => http && tcp).map(({ port }) => port));
+  const ports = [...new Set(chains.map(({ port }) => port))].filter((port) => !guessed.has(port)).sort((a, b) => a - b);
+  const [only, ...others] = ports.map(onPort);
+  if (only === undefined || hasWorkloads) return {};
+  if (others.length === 0) return { filterDisabled: only };
+  return { filterDisabled: { rule: { case: "orMatch", value: { rules: [only, ...others] } } } };
+}
+
+const onPort = (port: number): Predicate => ({
+  rule: { case: "destinationPortRange", value: { start: port, end: port + 1 } },
+});
 
 /**
  * In order of services. Two services of one hostname would have chains of one name: the first keeps it, as it does for

@@ -123,6 +123,23 @@ describe("the protocol of a port", () => {
     expect(protocolOf(name, appProtocol)).toBe(expected);
   });
 
+  it("is looked for on ports that do not say it, and on all of them where workloads are asked for themselves", () => {
+    const ports = "{ name: what, port: 80 }, { name: http, port: 81 }, { name: tcp, port: 82 }";
+    const services = SHOP + serviceYaml("web", "10.96.0.1", { ports });
+    const disabledOn = (yaml: string) => {
+      const { listenerFilters } = new TestWaypoint(yaml).listener("main_internal");
+      return listenerFilters.find(({ name }) => name.endsWith("http_inspector"))?.filterDisabled?.rule;
+    };
+    expect(disabledOn(services)).toMatchObject({
+      case: "orMatch",
+      value: {
+        rules: [81, 82].map((start) => ({ rule: { case: "destinationPortRange", value: { start, end: start + 1 } } })),
+      },
+    });
+    expect(disabledOn(SHOP)).toMatchObject({ case: "destinationPortRange", value: { start: 80, end: 81 } });
+    expect(disabledOn(services + gatewayYaml(", labels: { istio.io/waypoint-for: all }"))).toBeUndefined();
+  });
+
   it("gives an undeclared port both chains, and HTTP and TCP ports one", () => {
     const ports = "{ name: what, port: 80 }, { name: http, port: 81 }, { name: tcp, port: 82 }";
     const chains = new TestWaypoint(SHOP + serviceYaml("web", "10.96.0.1", { ports }))
