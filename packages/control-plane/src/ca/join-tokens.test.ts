@@ -1,5 +1,11 @@
+import { createHash } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { systemClock } from "@ambit/shared/time";
+import { Metadata } from "@grpc/grpc-js";
 import { describe, expect, it } from "@jest/globals";
-import { parseJoinTokens } from "./join-tokens.ts";
+import { createJoinTokens, parseJoinTokens } from "./join-tokens.ts";
 
 describe("parseJoinTokens", () => {
   it("reads a digest for each node", () => {
@@ -37,5 +43,20 @@ describe("parseJoinTokens", () => {
     ["a digest that is no text", '{"nodes":{"node1":1}}', "nodes.node1"],
   ])("refuses %s, saying where", (_, text, reason) => {
     expect(parseJoinTokens(text)).toEqual({ ok: false, error: expect.stringContaining(reason) });
+  });
+});
+
+describe("createJoinTokens", () => {
+  it("knows everybody who comes at once, before the file was ever read", async () => {
+    const dir = await mkdtemp(join(tmpdir(), "ambit-tokens-"));
+    const path = join(dir, "tokens.json");
+    const sha256 = createHash("sha256").update("secret").digest("hex");
+    await writeFile(path, JSON.stringify({ nodes: { node1: sha256 } }));
+    const authenticate = createJoinTokens({ path, clock: systemClock });
+    const metadata = new Metadata();
+    metadata.set("authorization", "Bearer secret");
+    const verdicts = await Promise.all(Array.from({ length: 20 }, () => authenticate(metadata)));
+    expect(verdicts.filter(({ ok }) => !ok)).toEqual([]);
+    await rm(dir, { recursive: true });
   });
 });

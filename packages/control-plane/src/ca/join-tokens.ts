@@ -46,10 +46,21 @@ export function createJoinTokens(init: JoinTokensInit): AuthenticateCaller {
   let digests: TokenDigests = [];
   let stamp = "";
   let checkedAtMs = Number.NEGATIVE_INFINITY;
+  let refreshing: Promise<void> | undefined;
+
+  /** Who comes while the file is read waits for it: at start nobody is known yet, and everybody comes at once. */
+  function refreshed(): Promise<void> | undefined {
+    const now = init.clock.monotonic();
+    if (refreshing === undefined && now - checkedAtMs >= RELOAD_CHECK_MS) {
+      checkedAtMs = now;
+      refreshing = refresh().finally(() => {
+        refreshing = undefined;
+      });
+    }
+    return refreshing;
+  }
 
   async function refresh(): Promise<void> {
-    if (init.clock.monotonic() - checkedAtMs < RELOAD_CHECK_MS) return;
-    checkedAtMs = init.clock.monotonic();
     try {
       const facts = await stat(init.path);
       const seen = `${facts.ino}:${facts.mtimeMs}:${facts.size}`;
@@ -67,7 +78,7 @@ export function createJoinTokens(init: JoinTokensInit): AuthenticateCaller {
   }
 
   return async (metadata) => {
-    await refresh();
+    await refreshed();
     return matchToken(metadata, digests);
   };
 }
