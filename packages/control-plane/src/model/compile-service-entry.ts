@@ -4,6 +4,7 @@ import {
   labelsAt,
   labelsOf,
   namespaceOf,
+  type ObjectKey,
   objectKey,
   recordAt,
   recordsAt,
@@ -14,7 +15,7 @@ import { ipFromBytes, parseCidr, parseIp } from "@ambit/shared/net";
 import type { Service, Workload } from "@ambit/shared/workload";
 import { waypointConditions } from "./compile-service.ts";
 import { networkOf } from "./compile-workload.ts";
-import type { Condition } from "./condition.ts";
+import { type Condition, rejected } from "./condition.ts";
 import { externalWorkload } from "./external-workload.ts";
 import type { FactReader, Facts } from "./fact-store.ts";
 import { fact } from "./facts.ts";
@@ -39,6 +40,7 @@ export interface CompiledServiceEntry {
   readonly conditions: readonly Condition[];
 }
 
+const MAX_SHOWN = 3;
 const DNS_RESOLUTIONS: ReadonlySet<string> = new Set(["DNS", "DYNAMIC_DNS", "DNS_ROUND_ROBIN"]);
 
 /**
@@ -56,7 +58,8 @@ export function compileServiceEntry(
   const visibility = visibilityOf(object);
   if (visibility === "None") return undefined;
   const key = objectKey(object);
-  const hosts = [...new Set(textsAt(object.spec, "hosts"))].filter((host) => claimOf(reader, host, key).isOwner);
+  const claimed = [...new Set(textsAt(object.spec, "hosts"))];
+  const hosts = claimed.filter((host) => claimOf(reader, host, key).isOwner);
   const network = networkOf(reader, mesh);
   const subject = {
     traffic: "service" as const,
@@ -105,8 +108,22 @@ export function compileServiceEntry(
     requirements,
     workloads: endpoints.map(({ workload }) => workload),
     members: memberFacts(endpoints),
-    conditions: waypointConditions(binding),
+    conditions: [...waypointConditions(binding), ...lostHosts(reader, claimed, key)],
   };
+}
+
+/** Of the hosts that another object of the namespace has a better claim to (case 56). */
+function lostHosts(reader: FactReader, hosts: readonly string[], key: ObjectKey): readonly Condition[] {
+  const lost = hosts.flatMap((host) => {
+    const { owner } = claimOf(reader, host, key);
+    return owner === undefined ? [] : [`${host} (${owner})`];
+  });
+  if (lost.length === 0) return [];
+  const more = lost.length > MAX_SHOWN ? ` and ${lost.length - MAX_SHOWN} more` : "";
+  const message = `spec.hosts ${lost.slice(0, MAX_SHOWN).join(", ")}${more}: held by another object of the namespace`;
+  return lost.length === hosts.length
+    ? [rejected("Conflicted", `${message}; it has no effect`)]
+    : [{ type: "PartiallyInvalid", status: "True", reason: "Conflicted", message }];
 }
 
 function virtualAddresses(object: KubeObject, host: string, network: string): Pick<Service, "vips" | "cidrVips"> {

@@ -6,6 +6,8 @@ import { fact, type HostClaim } from "./facts.ts";
 export interface ClaimVerdict {
   /** Nobody in the same namespace has a better claim: the object emits the service. */
   readonly isOwner: boolean;
+  /** The object that does, if not this one. */
+  readonly owner?: ObjectKey;
   /** This is whom other namespaces mean by the hostname. */
   readonly isCanonical: boolean;
 }
@@ -16,7 +18,8 @@ export function claimOf(reader: FactReader, hostname: string, object: ObjectKey)
   const own = claims.find((claim) => claim.object === object);
   const owner = claims.find(({ namespace }) => namespace === own?.namespace);
   const canonical = claims.find(({ kind, visibility }) => kind === "Service" || visibility === "Public");
-  return { isOwner: owner?.object === object, isCanonical: canonical?.object === object };
+  const isOwner = owner?.object === object;
+  return { isOwner, isCanonical: canonical?.object === object, ...(owner && !isOwner && { owner: owner.object }) };
 }
 
 function byStrength(a: HostClaim, b: HostClaim): number {
