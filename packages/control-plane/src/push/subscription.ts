@@ -7,7 +7,7 @@ export type Acknowledgement =
   | { readonly kind: "none" }
   | { readonly kind: "ack" }
   | { readonly kind: "nack"; readonly reason: string }
-  /** Of a response that is not the latest; means nothing. */
+  /** Of a response that is not the latest, or was answered before; means nothing. */
   | { readonly kind: "stale" };
 
 /** One response to send. A name stands in `removed` when the client has it or asked for it, and it does not exist. */
@@ -162,7 +162,8 @@ export class Subscription {
 
   #acknowledge(request: DeltaDiscoveryRequest): Acknowledgement {
     if (request.responseNonce === "") return { kind: "none" };
-    if (request.responseNonce !== this.#nonce) return { kind: "stale" };
+    // A second answer to one response says nothing new, and would be counted and logged as often as it is sent.
+    if (request.responseNonce !== this.#nonce || !this.#outstanding) return { kind: "stale" };
     this.#outstanding = false;
     this.#refusal = request.errorDetail?.message.slice(0, MAX_REASON);
     if (this.#refusal !== undefined) return { kind: "nack", reason: this.#refusal };
@@ -203,7 +204,9 @@ export class Subscription {
       return;
     }
     this.#names.delete(name);
-    if (this.#wildcard) return;
+    // Under a wildcard what exists, or existed for the client, is still its business. Other names are forgotten: asking and
+    // un-asking must not fill the memory.
+    if (this.#wildcard && (this.#sent.get(name) !== undefined || this.#store.resolve(this.typeUrl, name))) return;
     this.#sent.delete(name);
     this.#dirty.delete(name);
   }
