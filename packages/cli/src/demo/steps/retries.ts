@@ -55,13 +55,13 @@ export const retriesStayInBudget: DemoStep = {
 };
 
 /**
- * Whichever is more, of the requests or by time, and a second's worth for where the window's edges lie. Requests from before
- * may be in the window too, so all there ever were are counted.
+ * What either half of the budget can have given, together: which one counts changes with the rate. Requests from before may be
+ * in the window too, so all there ever were are counted.
  */
 function mostRetries(requests: number, tookMs: number): number {
   const byShare = (requests * BUDGET.percent) / 100;
-  const byTime = Math.ceil(tookMs / 1000) * BUDGET.perSecond;
-  return Math.floor(Math.max(byShare, byTime)) + BUDGET.perSecond;
+  const byTime = (Math.ceil(tookMs / 1000) + 1) * BUDGET.perSecond;
+  return Math.floor(byShare + byTime);
 }
 
 async function countsOf(context: DemoContext): Promise<Counts> {
