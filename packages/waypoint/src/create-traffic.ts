@@ -1,6 +1,6 @@
 /** Joins what carries traffic with what is told of it: metrics, access log, spans, recent refusals, the config dump. */
 import { type DumpObject, json, type Route } from "@ambit/shared/admin";
-import type { MeshError } from "@ambit/shared/errors";
+import { ErrorCode, type MeshError } from "@ambit/shared/errors";
 import type { Logger } from "@ambit/shared/log";
 import { formatSocketAddress } from "@ambit/shared/net";
 import type { Traffic, TrafficParts } from "./app.ts";
@@ -143,7 +143,8 @@ class ObservedTraffic implements Traffic, TrafficObserver {
     this.#metrics.activeRequests.set(this.#active);
     const finished = record.finish();
     if (!chain.telemetry.metricsDisabled) this.#requests.request(finished);
-    this.#metrics.refused(finished);
+    // A client that left was refused nothing.
+    if (finished.code !== ErrorCode.DOWNSTREAM_RESET) this.#metrics.refused(finished);
     for (let retry = 1; retry < finished.attempts; retry++) this.#metrics.retried(finished.cluster ?? "");
     this.#accessLog.log(chain.accessLog, finished);
     if (chain.tracing) this.#spans.record(finished, chain.tracing);
@@ -167,7 +168,7 @@ class ObservedTraffic implements Traffic, TrafficObserver {
   }
 
   connectionFinished(chain: TcpChain, record: TcpRecord): void {
-    this.#metrics.refused(record);
+    if (record.code !== ErrorCode.DOWNSTREAM_RESET) this.#metrics.refused(record);
     this.#accessLog.log(chain.accessLog, record);
   }
 

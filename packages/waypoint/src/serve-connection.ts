@@ -10,17 +10,12 @@ import { unpicked } from "./forward/attempt.ts";
 import { forwardTcp, type TcpPick } from "./forward/forward-tcp.ts";
 import { originalEndpoint } from "./forward/original-endpoint.ts";
 import type { Relay, RelayEnd } from "./forward/relay-bytes.ts";
+import { judge, judgeOffered, type OfferedConnection, REFUSAL, type Refused } from "./judge-connection.ts";
 import type { LiveTraffic, LiveTrafficSet } from "./live-traffic.ts";
 import type { Chains, RouteModel, TcpChain } from "./model/route-model.ts";
 import { type PeerInfo, type ResponseFlag, type TcpMeter, type TcpRecord, UNKNOWN_PEER } from "./observe/index.ts";
 import { connectionAttributes } from "./phases/policy-attributes.ts";
-import {
-  type ConnectionPermit,
-  type ExternalAuthorizers,
-  type ExternalPermit,
-  evaluateTcp,
-  type PolicyAttributes,
-} from "./policy/index.ts";
+import type { ConnectionPermit, ExternalAuthorizers, ExternalPermit } from "./policy/index.ts";
 import { detectProtocol, type TunnelContext } from "./terminate/index.ts";
 
 /** Where a connection goes, and for whom. */
@@ -61,14 +56,6 @@ export interface TcpRefusal {
   readonly status: 401 | 503;
 }
 
-/** What is carried, and what a peek at it found. */
-export interface OfferedConnection {
-  readonly tunnel: TunnelContext;
-  readonly chain: TcpChain;
-  /** Of a ClientHello, where one was seen. */
-  readonly sni: string | undefined;
-}
-
 /** A refusal was told already. Never rejects. */
 export async function admitConnection(
   offered: OfferedConnection,
@@ -86,46 +73,8 @@ export async function admitConnection(
   return { kind: "admitted", serve: (downstream) => void connection.serve(verdict.permit, external, downstream) };
 }
 
-/** CUSTOM first, then the rules. */
-async function judgeOffered({ tunnel, chain, sni }: OfferedConnection, authorizers: ExternalAuthorizers) {
-  const { custom } = chain.authorization;
-  const attributes = connectionAttributes(tunnel, sni);
-  try {
-    const answer = custom.length === 0 ? undefined : await authorizers.check(custom, { attributes });
-    if (answer?.kind === "refuse") return { verdict: { ...answer, dryRun: [] }, external: undefined };
-    return { verdict: judge(chain, attributes, answer?.permit), external: answer?.permit };
-  } catch (thrown) {
-    return { verdict: unjudged(thrown), external: undefined };
-  }
-}
-
-function judge(chain: TcpChain, attributes: PolicyAttributes, external: ExternalPermit | undefined) {
-  if (chain.unservable !== undefined) {
-    return { ...REFUSAL, code: ErrorCode.CHAIN_UNSERVABLE, message: chain.unservable };
-  }
-  try {
-    return evaluateTcp(chain.authorization, attributes, external);
-  } catch (thrown) {
-    return unjudged(thrown);
-  }
-}
-
 const NOTHING: Buffer = Buffer.alloc(0);
 const TLS_HANDSHAKE = 0x16;
-const REFUSAL = { kind: "refuse", policy: undefined, dryRun: [] } as const;
-
-/** An expression that would cost too much, or a bug: nobody said yes. */
-function unjudged(thrown: unknown) {
-  const { code, message } = MeshError.from(thrown, ErrorCode.INVARIANT_VIOLATED);
-  return { ...REFUSAL, code, message };
-}
-
-interface Refused {
-  readonly code: ErrorCode;
-  readonly policy: string | undefined;
-  readonly message: string;
-  readonly dryRun: readonly string[];
-}
 
 class ServedConnection implements LiveTraffic {
   dryRun: readonly string[] = [];

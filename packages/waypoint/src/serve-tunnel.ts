@@ -14,9 +14,10 @@ import {
   type ServeOptions,
   serveHttp,
 } from "./http/index.ts";
+import type { OfferedConnection } from "./judge-connection.ts";
 import type { Chains, HttpChain, RouteModel } from "./model/route-model.ts";
 import type { TcpAuthorization } from "./policy/index.ts";
-import type { OfferedConnection, TcpAdmission, TcpRefusal } from "./serve-connection.ts";
+import type { TcpAdmission, TcpRefusal } from "./serve-connection.ts";
 import { peekProtocol, type TunnelContext, type TunnelOffer } from "./terminate/index.ts";
 
 /** A tunnel, or what was in it, that ended before anybody was asked. */
