@@ -2,12 +2,13 @@
 
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { programPath } from "@ambit/shared/lab-client";
+import { type ExecTarget, programPath } from "@ambit/shared/lab-client";
 import { eventually } from "@ambit/testing/eventually";
 import { canRunLab, useLab } from "@ambit/testing/lab";
 import { afterEach, beforeAll, describe, expect, it } from "@jest/globals";
 import { ENVOY_ADMIN_PORT } from "./envoy-waypoint/bootstrap.ts";
 import {
+  echoObjects,
   envoyPod,
   httpRoute,
   policy,
@@ -23,12 +24,23 @@ const scenario = canRunLab && hasEnvoy ? describe : describe.skip;
 const WEB = "http://web.app";
 const EVERYTHING = "e2e/peers/envoy-waypoint/everything.yaml";
 const POD = "waypoint-envoy";
+const SOURCE = ["--conditions=@ambit/source"];
+const CERTIFICATE = "packages/testing/src/programs/certificate.ts";
+const HBONE_CLIENT = "packages/testing/src/programs/hbone-client.ts";
 const CONTROL_PLANE_STATUS = "http://127.0.0.1:15014/debug/status";
 
 interface Seen {
   readonly pod: string;
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
+}
+
+/** What the programs that ask for a certificate and open a tunnel print. */
+interface Tunnelled {
+  readonly chain?: string;
+  readonly key?: string;
+  readonly status?: number;
+  readonly answer?: string;
 }
 
 interface Client {
@@ -70,13 +82,14 @@ scenario("Envoy as waypoint (needs Envoy on PATH or in AMBIT_ENVOY, root and net
     const { argv } = await lab.client.exec({ node: "node1" });
     const [enter = "", ...entering] = argv.slice(0, argv.lastIndexOf("nsenter"));
     const { stdout } = spawnSync(enter, [...entering, "curl", "-sS", CONTROL_PLANE_STATUS], { encoding: "utf8" });
+    if (stdout === "") return undefined;
     return (JSON.parse(stdout) as { clients: Client[] }).clients.find(({ node }) => node === `app/${POD}`);
   };
   /** Everything was sent and taken, and is in use: an Envoy waits with what it cannot use yet. */
   const isSettled = () =>
     eventually("everything is taken", async () => {
       const types = Object.values((await clientStatus())?.types ?? {});
-      const isTaken = types.every(({ outstanding, due }) => !outstanding && due === 0);
+      const isTaken = types.length > 0 && types.every(({ outstanding, due }) => !outstanding && due === 0);
       return isTaken && !/"dynamic_warming_clusters"|"warming_state"/.test(await envoyAdmin("/config_dump"));
     });
   /** Everything that either side says was refused; empty when all is well. */
@@ -89,11 +102,16 @@ scenario("Envoy as waypoint (needs Envoy on PATH or in AMBIT_ENVOY, root and net
     return [...nacks, ...rejected, ...errors];
   };
 
-  beforeAll(async () => {
-    const args = ["waypoint", "apply", "-n", "app", "--enroll-namespace", "--replicas", "0"];
+  /** A Gateway without pods of its own: Envoy's pod carries its label. */
+  const applyWaypoint = (traffic: "service" | "all"): void => {
+    const args = ["waypoint", "apply", "-n", "app", "--enroll-namespace", "--replicas", "0", "--for", traffic];
     const env = { ...process.env, NODE_OPTIONS: "", AMBIT_LAB: lab.name };
     const made = spawnSync(programPath("ambit"), args, { encoding: "utf8", env, timeout: 60_000 });
     if (made.status !== 0) throw new Error(`${made.stdout}${made.stderr}`);
+  };
+
+  beforeAll(async () => {
+    applyWaypoint("service");
     const deployment = await eventually("the waypoint's deployment", async () => {
       const [found] = await lab.client.objects({ kind: "Deployment", namespace: "app", name: "waypoint" });
       return found;
@@ -271,6 +289,49 @@ scenario("Envoy as waypoint (needs Envoy on PATH or in AMBIT_ENVOY, root and net
     const tcp = await answerOf("tcp", "http://web-tcp.app/over-tcp");
     expect(tcp.headers?.["x-envoy-upstream-service-time"]).toBeUndefined();
   });
+
+  it("reaches workloads that are asked for by their own address", async () => {
+    applyWaypoint("all");
+    const { ip } = await lab.pod("app", "web");
+    const direct = () => lab.get("app/client", `http://${ip}:8080/direct`);
+    await eventually("Envoy answers", async () => (await direct()).headers?.["server"] === "istio-envoy");
+    expect(JSON.parse((await direct()).body ?? "")).toMatchObject({ pod: "web", path: "/direct" });
+    const url = `http://${ip}:8081/direct`;
+    const h2 = await lab.exec({ namespace: "app", pod: "client" }, ["curl", "-sSi", "--http2-prior-knowledge", url]);
+    applyWaypoint("service");
+    for (const part of ["HTTP/2 200", "server: istio-envoy", '"pod":"web"']) expect(h2.stdout).toContain(part);
+  });
+
+  it("ends the tunnels of who shows a certificate of the mesh, and of nobody else", async () => {
+    const { ip } = await lab.pod("app", POD);
+    // TCP: an Envoy takes the end of an HTTP/1 client's bytes for the end of the client.
+    await apply(...echoObjects());
+    await eventually("the echo", async () => (await lab.pod("app", "echo")).ready);
+    const [service] = await lab.client.objects({ kind: "Service", namespace: "app", name: "echo" });
+    const { clusterIP } = (service?.spec ?? {}) as { clusterIP?: string };
+    const run = async (target: ExecTarget, program: string, ...args: readonly string[]): Promise<Tunnelled> =>
+      JSON.parse((await lab.exec(target, [process.execPath, ...SOURCE, programPath(program), ...args])).stdout);
+    const identity = "spiffe://cluster.local/ns/app/sa/client";
+    const { chain, key } = await run({ node: "node1" }, CERTIFICATE, lab.client.stateDir, "node1", identity);
+    const text = "through the tunnel";
+    const tunnel = (call: object): Promise<Tunnelled> => {
+      const whole = { host: ip, authority: `${clusterIP}:80`, text, ...call };
+      return run({ namespace: "outside", pod: "outsider" }, HBONE_CLIENT, JSON.stringify(whole));
+    };
+    await eventually("it is served", async () => (await tunnel({ cert: chain, key })).answer === text);
+    expect((await tunnel({})).status).not.toBe(200);
+    expect((await tunnel({ cert: chain, key, authority: "10.96.0.99:80" })).answer ?? "").toBe("");
+  });
+
+  it("serves on without the control plane, and takes what changed when it is back", async () => {
+    await isSettled();
+    await lab.kill("node1", (await lab.status()).controlPlane?.pid ?? 0);
+    expect((await seenBy("/alone")).pod).toBe("web");
+    await eventually("Envoy is connected again", async () => (await clientStatus()) !== undefined, 60_000);
+    await isSettled();
+    await apply(httpRoute([{ backendRefs: [{ name: "cart", port: 80 }] }]));
+    await eventually("the change", async () => (await seenBy("/back")).pod === "cart");
+  }, 120_000);
 
   it("takes changes of clusters, and what comes after them", async () => {
     for (const maxConnections of [9, 8]) {

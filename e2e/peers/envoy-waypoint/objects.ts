@@ -40,6 +40,32 @@ export const webService = (name: string, port: object) => ({
   spec: { selector: { app: "web" }, ports: [port] },
 });
 
+/** A pod that sends back what it is sent, and its service, of TCP. */
+export const echoObjects = (): readonly object[] => [
+  {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "echo", namespace: "app", labels: { app: "echo" } },
+    spec: {
+      nodeName: "node2",
+      containers: [
+        {
+          name: "echo",
+          image: "none",
+          command: ["node", "$(AMBIT_ROOT)/packages/testing/src/programs/server.ts"],
+          readinessProbe: { tcpSocket: { port: 7001 }, periodSeconds: 1 },
+        },
+      ],
+    },
+  },
+  {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name: "echo", namespace: "app" },
+    spec: { selector: { app: "echo" }, ports: [{ name: "tcp", port: 80, targetPort: 7001 }] },
+  },
+];
+
 /** A RequestAuthentication of service `web`, and who makes tokens that it believes. */
 export function tokenRules() {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
