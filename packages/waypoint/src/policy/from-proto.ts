@@ -5,6 +5,7 @@ import type { RBAC as HttpRbac } from "@ambit/envoy-api/envoy/extensions/filters
 import type { RBAC as NetworkRbac } from "@ambit/envoy-api/envoy/extensions/filters/network/rbac/v3/rbac";
 import { ErrorCode, err, MeshError, ok, type Result } from "@ambit/shared/errors";
 import { ALWAYS, allOf, anyOf, type Condition, type Leaning, NEVER } from "./condition.ts";
+import { looksAtHttp } from "./http-conditions.ts";
 import type { RbacPolicy, RuleSet } from "./model.ts";
 import { PolicyFacts } from "./policy-facts.ts";
 import { indexOf } from "./policy-index.ts";
@@ -23,9 +24,15 @@ export function httpRulesFromProto(rbac: HttpRbac): Result<readonly RuleSet[]> {
   return rulesFromProto(rbac);
 }
 
-/** The same for a TCP chain. Conditions on HTTP find nothing there and count as missing. */
+/**
+ * The same for a TCP chain. Conditions on HTTP find nothing there: an ALLOW of such allows nobody, a DENY of such is an
+ * error, since it would deny nobody.
+ *
+ * Spec: hardening case 43. Differs: Envoy takes such a DENY and never applies it.
+ */
 export function networkRulesFromProto(rbac: NetworkRbac): Result<readonly RuleSet[]> {
-  return rulesFromProto(rbac);
+  const unseen = rbac.rules?.action === RBAC_Action.DENY ? unseenOnTcp(rbac.rules) : undefined;
+  return unseen === undefined ? rulesFromProto(rbac) : err(unseen);
 }
 
 /**
@@ -36,6 +43,8 @@ export function customPoliciesFromProto(rbac: HttpRbac | NetworkRbac, prefix: st
   const unknown = unknownParts(rbac);
   if (unknown !== undefined) return err(unknown);
   if (rbac.shadowRules === undefined) return err("rbac of an external authorizer: expected shadow rules");
+  const unseen = rbac.$typeName === NETWORK_RBAC ? unseenOnTcp(rbac.shadowRules, prefix) : undefined;
+  if (unseen !== undefined) return err(unseen);
   const policies = policiesFromProto(rbac.shadowRules, "refuses");
   return policies.ok ? ok(policies.value.filter((policy) => policy.name.startsWith(prefix))) : policies;
 }
@@ -55,6 +64,14 @@ function rulesFromProto(rbac: Rbac): Result<readonly RuleSet[]> {
     sets.push(tried.value);
   }
   return ok(sets);
+}
+
+const NETWORK_RBAC: NetworkRbac["$typeName"] = "envoy.extensions.filters.network.rbac.v3.RBAC";
+
+/** A policy that would refuse, or ask, for the sake of something that a connection does not have. */
+function unseenOnTcp({ policies }: RBAC, prefix = ""): string | undefined {
+  const name = Object.keys(policies).find((each) => each.startsWith(prefix) && looksAtHttp(policies[each] as Policy));
+  return name === undefined ? undefined : `policy ${name.slice(0, 200)}: expected no condition on HTTP for TCP`;
 }
 
 /** The newer ways to write rules; istiod uses none of them. */
