@@ -1,10 +1,7 @@
 import { makeRow, median, type Row } from "../row.ts";
 import { vsEnvoy, withinTimes } from "./against-envoy.ts";
 import { cpuOf } from "./paced.ts";
-import type { Measurement, Side, Topology } from "./topology.ts";
-
-const SECONDS = 8;
-export const FLAT_OUT: Measurement = { mode: "flat", numbers: [16, SECONDS] };
+import { FLAT_OUT, type Side, type Topology } from "./topology.ts";
 
 interface FlatRun {
   readonly perSecond: number;
@@ -17,7 +14,7 @@ interface FlatRun {
 export async function flatOut(topology: Topology, rounds: number): Promise<Row[]> {
   const perSecond: Record<Side, number[]> = { direct: [], ours: [], envoy: [] };
   const microseconds: Record<Side, number[]> = { direct: [], ours: [], envoy: [] };
-  await topology.warmUp(FLAT_OUT);
+  await topology.warmUp();
   for (let round = 0; round < rounds; round++) {
     for (const side of topology.sides) {
       const before = await cpuOf(topology, side);

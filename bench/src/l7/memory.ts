@@ -1,7 +1,6 @@
 import { makeRow, type Row } from "../row.ts";
 import { vsEnvoy } from "./against-envoy.ts";
-import { FLAT_OUT } from "./flat-out.ts";
-import type { MeshedSide, Topology } from "./topology.ts";
+import { FLAT_OUT, type MeshedSide, type Topology } from "./topology.ts";
 
 /** The garbage of a start and of a burst is given back in the first of its 10 s that are quiet from end to end. */
 const UNTIL_IDLE_MS = 22_000;

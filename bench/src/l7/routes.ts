@@ -14,6 +14,7 @@ export async function routes(topology: Topology, rounds: number): Promise<Row[]>
   const path = lastPath(RULES);
   const measurement = { ...PACED, path };
   const thousand = manyRoutes();
+  await topology.warmUp();
   for (let round = 0; round <= rounds; round++) {
     await topology.lab.apply([{ name: "one.json", text: JSON.stringify(httpRoute("only", [pathRule(path, "one")])) }]);
     await untilAnswersCarry(topology, path, "one");

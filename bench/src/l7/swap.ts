@@ -18,6 +18,7 @@ export async function swap(topology: Topology, rounds: number): Promise<Row[]> {
   await applyVersion(topology, MEASURED, 0);
   await applyVersion(topology, ELSEWHERE, 0);
   await untilAnswersCarry(topology, "/", "v0");
+  await topology.warmUp();
   await changingRun(topology, MEASURED);
   for (let round = 0; round < rounds; round++) {
     quiet.push(await pacedRun(topology, "ours", PACED));

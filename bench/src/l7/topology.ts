@@ -24,14 +24,20 @@ export interface Measurement {
   readonly numbers: readonly number[];
 }
 
+/** 16 connections, 8 s. */
+export const FLAT_OUT: Measurement = { mode: "flat", numbers: [16, 8] };
+
 /** A client, a server and, on a node of its own, a waypoint; the same programs for every side. */
 export interface Topology {
   readonly lab: LabClient;
   /** Without `envoy` where none is installed. */
   readonly sides: readonly Side[];
   measure<T>(side: Side, measurement: Measurement): Promise<T>;
-  /** The same on all sides, not counted: proxies run for weeks, and their first second of compiling is not measured. */
-  warmUp(measurement: Measurement): Promise<void>;
+  /**
+   * Flat-out load, then the measurement, on all sides, not counted: proxies run for weeks, and the tens of thousands of
+   * requests until everything is compiled are not what is measured.
+   */
+  warmUp(measurement?: Measurement): Promise<void>;
   /** CPU seconds (user + system, all threads) and resident bytes of the side's waypoint. */
   waypoint(side: MeshedSide): Promise<ProgramUsage>;
   /** Of the node proxies before and behind it. */
@@ -79,7 +85,10 @@ async function prepare(name: string): Promise<Topology> {
     sides,
     measure,
     async warmUp(measurement) {
-      for (const side of sides) await measure(side, measurement);
+      for (const side of sides) {
+        await measure(side, FLAT_OUT);
+        if (measurement) await measure(side, measurement);
+      }
     },
     waypoint: (side) => podUsage(lab, { namespace: NAMESPACES[side], pod: waypointPod(status, NAMESPACES[side]) }),
     ztunnels: async () => (await ztunnelUsage(lab)).filter(({ node }) => node !== "node3"),
