@@ -304,7 +304,7 @@ scenario("Envoy as waypoint (needs Envoy on PATH or in AMBIT_ENVOY, root and net
 
   it("ends the tunnels of who shows a certificate of the mesh, and of nobody else", async () => {
     const { ip } = await lab.pod("app", POD);
-    // TCP: an Envoy takes the end of an HTTP/1 client's bytes for the end of the client.
+    // TCP: the end of an HTTP/1 client's bytes is the end of the client to servers.
     await apply(...echoObjects());
     await eventually("the echo", async () => (await lab.pod("app", "echo")).ready);
     const [service] = await lab.client.objects({ kind: "Service", namespace: "app", name: "echo" });
