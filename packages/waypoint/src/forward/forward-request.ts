@@ -20,11 +20,12 @@ import { type OpenAttempt, type PeerInfo, type RequestRecorder, randomSpanId } f
 import type { RequestPermit } from "../policy/model.ts";
 import type { RoutedContext } from "../request-context.ts";
 import { readGrpcStatus } from "../respond/index.ts";
-import { type AttemptEnd, decideRetry, type RetryGate, type RetryPolicy, readServerAdvice } from "../retry/index.ts";
+import { type AttemptEnd, type RetryGate, type RetryPolicy, readServerAdvice } from "../retry/index.ts";
 import type { EffectiveTimeouts, FormatFacts, HashKey } from "../route/index.ts";
 import { Attempt, type AttemptOwner } from "./attempt.ts";
 import type { MirrorRequest } from "./mirror-request.ts";
 import type { InboxOwner, RequestInbox } from "./request-inbox.ts";
+import { RequestRetries } from "./request-retries.ts";
 import { RequestTimers } from "./request-timers.ts";
 import { attemptHead, mutateResponse, type RequestTemplate, replaced } from "./upstream-head.ts";
 import type { AcquireOptions } from "./upstream-pool.ts";
@@ -79,6 +80,7 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
   readonly #exchange: DownstreamExchange;
   readonly #record: RequestRecorder;
   readonly #timers: RequestTimers;
+  readonly #retry: RequestRetries;
   readonly #tried = new Set<string>();
   #attempt: Attempt | undefined;
   #attempts = 0;
@@ -95,10 +97,8 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
   /** Credit of the upstream for bytes that wait for the client. */
   #owed = 0;
   /** Why a retry that the policy wanted was not admitted. */
-  #budgetError: MeshError | undefined;
+  #limitError: MeshError | undefined;
   #needsFresh = false;
-  /** A place among the retries under way is ours. */
-  #holdsRetry = false;
   /** The answer is complete. */
   #answered = false;
 
@@ -108,16 +108,19 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
     this.#exchange = init.context.exchange;
     this.#record = init.context.record;
     this.#timers = new RequestTimers(init.clock);
+    const { clock, random, cluster, retry: policy, retryGate: gate, arrivedAs, context } = init;
+    const request = { method: context.exchange.head.method, headers: context.headers };
+    this.#retry = new RequestRetries({ clock, random, cluster, policy, gate, arrivedAs, request });
   }
 
   begin(): void {
-    const { inbox, mirrors, timeouts, isGrpcDeadline, retryGate, cluster } = this.#init;
+    const { inbox, mirrors, timeouts, isGrpcDeadline } = this.#init;
     const { body } = inbox;
     for (const mirror of mirrors) for (const chunk of body.kept) mirror.write(chunk);
     if (isGrpcDeadline) this.#timers.startDeadline(timeouts.requestMs, () => this.#timeOut());
     if (body.isComplete) this.onRequestComplete(body.trailers);
     this.#watchIdle();
-    retryGate.recordFirstAttempt(cluster);
+    this.#retry.begin();
     this.#try();
   }
 
@@ -233,7 +236,7 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
     }
     this.#needsFresh = attempt.wasReused;
     const end = { kind: "failure", error, requestSent: attempt.wasSent, reused: attempt.wasReused } as const;
-    if (!this.#retries(end)) this.#giveUp(this.#budgetError ?? error);
+    if (!this.#retries(end)) this.#giveUp(this.#limitError ?? error);
   }
 
   // Attempts.
@@ -302,45 +305,26 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
 
   /** Begins the next attempt if there is to be one. */
   #retries(end: AttemptEnd): boolean {
-    const { context, clock, random, retry, arrivedAs, inbox } = this.#init;
-    // Of the attempt that just ended, if it was a retry.
-    this.#releaseRetry();
-    if (this.#over || inbox.signal.aborted) return false;
-    const question = {
-      policy: retry,
-      end,
+    const { inbox, onLimit } = this.#init;
+    if (this.#over || inbox.signal.aborted) {
+      this.#retry.release();
+      return false;
+    }
+    const next = this.#retry.next(end, {
       attempt: this.#attempts,
-      method: context.exchange.head.method,
-      headers: context.headers,
       bodyReplayable: inbox.body.isReplayable,
       responseStarted: this.#responded,
       remainingMs: this.#timers.remainingMs,
-      isRetriedByCaller: arrivedAs > 1,
-    };
-    const decision = decideRetry(question, { now: clock.now(), random });
-    if (decision.kind === "stop") {
-      if (decision.reason === "limit-reached" && (retry?.retries ?? 0) > 0) this.#record.flag("URX");
+    });
+    if (next.kind === "stop") {
+      if (next.flag) this.#record.flag(next.flag);
+      if (next.limit) onLimit(next.limit);
+      this.#limitError = next.error;
       return false;
     }
-    // A stale connection is our own affair: trying once more adds no load to the upstream.
-    if (decision.because !== "stale-connection" && !this.#admitsRetry()) return false;
     inbox.body.detach();
-    this.#timers.later(decision.delayMs, () => this.#try());
+    this.#timers.later(next.delayMs, () => this.#try());
     return true;
-  }
-
-  #admitsRetry(): boolean {
-    const admission = this.#init.retryGate.admit(this.#init.cluster);
-    if (admission.kind === "admitted") {
-      this.#holdsRetry = true;
-      return true;
-    }
-    const isBudget = admission.reason === "budget";
-    this.#record.flag(isBudget ? "URX" : "UO");
-    this.#init.onLimit(isBudget ? "budget" : "retries");
-    const code = isBudget ? ErrorCode.RETRY_BUDGET_EXHAUSTED : ErrorCode.CIRCUIT_OPEN;
-    this.#budgetError = new MeshError(code, admission.message);
-    return false;
   }
 
   #tryTimedOut(attempt: Attempt): void {
@@ -348,7 +332,7 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
     const outcome: AttemptOutcome = { kind: "local-failure" };
     this.#endAttempt(outcome, error.code);
     attempt.abandon(error, outcome);
-    if (!this.#retries({ kind: "per-try-timeout" })) this.#giveUp(this.#budgetError ?? error);
+    if (!this.#retries({ kind: "per-try-timeout" })) this.#giveUp(this.#limitError ?? error);
   }
 
   #timeOut(): void {
@@ -414,12 +398,6 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
     this.#open = undefined;
   }
 
-  #releaseRetry(): void {
-    if (!this.#holdsRetry) return;
-    this.#holdsRetry = false;
-    this.#init.retryGate.finished(this.#init.cluster);
-  }
-
   #giveUp(error: MeshError): void {
     if (this.#over) return;
     const limit = error.context["limit"];
@@ -451,7 +429,7 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
 
   #finish(reason: string | undefined): void {
     this.#over = true;
-    this.#releaseRetry();
+    this.#retry.release();
     this.#timers.cancel();
     for (const mirror of this.#init.mirrors) {
       if (reason === undefined) mirror.originalEnded();
