@@ -4,10 +4,11 @@
  * same number, in the same order, each with the same method, target, authority, fields and length of body.
  */
 import { METHODS } from "node:http";
-import { afterEach, describe, expect, it } from "@jest/globals";
+import { ipOf } from "@ambit/shared/net";
+import { afterEach, beforeAll, describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import { converse, type Judged, ownFields, statusesOf, witness } from "./hostile-client.ts";
-import { until } from "./http-ends.ts";
+import { rawServer, until } from "./http-ends.ts";
 import { END_STREAM, RawPeer, T } from "./http-raw-peer.ts";
 import { clusterOf, endpointAt, forwardTo, httpChain, modelOf, routeOf, TestWaypoint } from "./pipeline-fixtures.ts";
 import { type RecordingBackend, recordingBackend, type SeenRequest, strictRequests } from "./recording-backend.ts";
@@ -15,8 +16,10 @@ import { type RecordingBackend, recordingBackend, type SeenRequest, strictReques
 let waypoint: TestWaypoint;
 let backend: RecordingBackend;
 let judged: Judged[];
+const raws: { close(): void }[] = [];
 
 afterEach(() => {
+  for (const raw of raws.splice(0)) raw.close();
   waypoint?.stop();
   backend?.close();
 });
@@ -193,6 +196,69 @@ describe("smuggling through a waypoint", () => {
   });
 });
 
+describe("answers nobody asked for", () => {
+  const LOOT = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\nx-for: nobody\r\n\r\npoison";
+
+  /** Answers each request with these bytes, as they are; `late` ones after a while. */
+  async function startRaw(answer: string, late = ""): Promise<() => number> {
+    let connections = 0;
+    const server = await rawServer((socket) => {
+      connections += 1;
+      let answered = 0;
+      socket.socket.on("data", () => {
+        for (; answered < socket.text.split("\r\n\r\n").length - 1; answered += 1) {
+          socket.send(answer);
+          if (late !== "") setTimeout(() => socket.send(late), 20);
+        }
+      });
+    });
+    await start();
+    const http = { ...clusterOf("x", []).http, protocol: "http1" } as const;
+    const address = { ip: ipOf("127.0.0.1"), port: server.port };
+    waypoint.swap(
+      modelOf({ http: httpChain([routeOf(forwardTo("web"))]) }, [clusterOf("web", [endpointAt(address)], { http })]),
+    );
+    raws.push(server);
+    return () => connections;
+  }
+
+  it.each([
+    ["behind one with a length", `HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok${LOOT}`, ""],
+    ["behind one in chunks", `HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n${LOOT}`, ""],
+    ["behind one without a body", `HTTP/1.1 204 No Content\r\n\r\n${LOOT}`, ""],
+    ["on a connection that waits", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", LOOT],
+  ])("case 30: %s never reach the next request", async (_what, answer, late) => {
+    const connections = await startRaw(answer, late);
+    for (let at = 0; at < 4; at++) {
+      const { headers, body } = await waypoint.get(`/${at}`);
+      expect([headers["x-for"], body === "poison"]).toEqual([undefined, false]);
+      await new Promise((resolve) => setTimeout(resolve, 40));
+    }
+    expect(connections()).toBe(4);
+  });
+
+  it.each([
+    ["both framings", "content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n"],
+    ["two lengths", "content-length: 2\r\ncontent-length: 100\r\n\r\nok"],
+    ["a coding nobody knows", "transfer-encoding: xchunked\r\n\r\nok"],
+    ["a folded field", "x: a\r\n b\r\ncontent-length: 0\r\n\r\n"],
+    ["a bare LF", "x: a\ncontent-length: 0\r\n\r\n"],
+    ["a bare CR in a value", "x: a\rset-cookie: admin=1\r\ncontent-length: 0\r\n\r\n"],
+    ["a length that is none", "content-length: 0x2\r\n\r\nok"],
+  ])("case 30: with %s are 502, and their connection is not used again", async (_what, rest) => {
+    const connections = await startRaw(`HTTP/1.1 200 OK\r\n${rest}${LOOT}`);
+    for (let at = 0; at < 2; at++) {
+      const answer = await waypoint.get(`/${at}`);
+      expect([answer.status, answer.headers["x-for"], answer.headers["set-cookie"]]).toEqual([
+        502,
+        undefined,
+        undefined,
+      ]);
+    }
+    expect(connections()).toBe(2);
+  });
+});
+
 const TARGETS = [
   "/",
   "/a?b=c",
@@ -277,6 +343,9 @@ const request = fc
   });
 
 describe("any bytes at all", () => {
+  // The first use of such strings takes seconds, in which no handshake would go on.
+  beforeAll(() => void fc.sample(fc.string({ unit: "binary" }), 1));
+
   it("case 30: over HTTP/1 are to the application what they were to policy", async () => {
     await start();
     const arrivals = new Arrivals();
@@ -288,8 +357,8 @@ describe("any bytes at all", () => {
       }),
       { numRuns: 600 },
     );
-    expect(arrived).toBeGreaterThan(100);
-    expect(judged.filter(({ allowed }) => !allowed).length).toBeGreaterThan(20);
+    expect(arrived).toBeGreaterThan(60);
+    expect(judged.filter(({ allowed }) => !allowed).length).toBeGreaterThan(10);
     expect(waypoint.bugs).toEqual([]);
   }, 20_000);
 
@@ -369,9 +438,9 @@ describe("any bytes at all", () => {
         socket.destroy();
         arrived += compare(arrivals);
       }),
-      { numRuns: 200 },
+      { numRuns: 400 },
     );
-    expect(arrived).toBeGreaterThan(60);
+    expect(arrived).toBeGreaterThan(40);
     expect(waypoint.bugs).toEqual([]);
   }, 20_000);
 
