@@ -221,9 +221,7 @@ describe("objects that contradict each other", () => {
     const clusters = client.responses.filter(({ typeUrl }) => typeUrl === CLUSTER_TYPE_URL);
     const [web] = clusters.flatMap(({ resources }) => resources.filter(({ name }) => name === vip("web")));
     const cluster = fromBinary(ClusterSchema, web?.resource?.value ?? new Uint8Array());
-    expect(
-      cluster.circuitBreakers?.thresholds.map(({ maxConnections }) => maxConnections?.value ?? maxConnections),
-    ).toEqual([4_444]);
+    expect(cluster.circuitBreakers?.thresholds.map(({ maxConnections }) => maxConnections)).toEqual([4_444]);
   });
 
   it.each([
@@ -258,6 +256,25 @@ describe("objects that contradict each other", () => {
     );
     expect(conditions).toContainEqual(expect.objectContaining({ status: "False" }));
   });
+
+  it.each(["shop", "istio-system"])(
+    "case 56: of two PeerAuthentications for all of %s the older holds, and the younger does not say that it is enforced",
+    async (namespace) => {
+      const strictness = (name: string, age: string, mode: string): string =>
+        `apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: { name: ${name}, namespace: ${namespace}${age} }\nspec: { mtls: { mode: ${mode} } }\n---\n`;
+      const both = strictness("a-young", NEW, "PERMISSIVE") + strictness("old", OLD, "STRICT");
+      mesh = await RunningControlPlane.start({ "pod.yaml": pod("web", "10.0.0.1"), "pa.yaml": both });
+      const client = mesh.connect();
+      client.subscribe();
+      await eventually("it is strict", () => JSON.stringify(client.held.get(held("web")))?.includes("static_strict"));
+      const conditions = async () => (await mesh.told()).conditions;
+      await eventually("both are judged", async () => (await conditions())[`PeerAuthentication/${namespace}/old`]);
+      expect((await conditions())[`PeerAuthentication/${namespace}/a-young`]).toMatchObject([
+        { status: "False", reason: "Conflicted" },
+      ]);
+      expect((await conditions())[`PeerAuthentication/${namespace}/old`]).toMatchObject([{ status: "True" }]);
+    },
+  );
 
   it("case 56: of a VirtualService and an HTTPRoute for one service the HTTPRoute holds, whatever their age", async () => {
     const virtual = `apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: { name: v, namespace: shop${OLD} }\nspec: { hosts: [web], http: [{ headers: { request: { set: { x-by: virtual } } }, route: [{ destination: { host: web } }] }] }\n---\n`;

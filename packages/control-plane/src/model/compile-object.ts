@@ -207,7 +207,7 @@ function compilePeerAuthentication(reader: FactReader, object: KubeObject, mesh:
   const byPort = hasEffect
     ? portLevelPolicy(read.fact, inheritedMode(reader, read.fact.namespace, rootNamespace))
     : undefined;
-  return withConditions(byPort ? [policy(byPort)] : [], [peerAuthenticationCondition(read, rootNamespace)]);
+  return withConditions(byPort ? [policy(byPort)] : [], [peerAuthenticationCondition(reader, read, rootNamespace)]);
 }
 
 /** A gateway that labels itself with a network, as the workload that answers for that network's addresses. */

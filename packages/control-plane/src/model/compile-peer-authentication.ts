@@ -24,11 +24,15 @@ export function staticStrict(rootNamespace: string): AuthorizationPolicy {
 /** The mode a namespace's workloads have when no policy selects them. */
 export function inheritedMode(reader: FactReader, namespace: string, rootNamespace: string): "PERMISSIVE" | "STRICT" {
   for (const each of namespace === rootNamespace ? [rootNamespace] : [namespace, rootNamespace]) {
-    const oldest = [...reader.read(fact.peerAuthentications(each))].sort(byCreation)[0];
+    const oldest = oldestOf(reader, each);
     if (oldest && oldest.mode !== "UNSET") return oldest.mode;
   }
   return "PERMISSIVE";
 }
+
+/** Of those without a selector, one alone counts. */
+const oldestOf = (reader: FactReader, namespace: string): PeerAuthenticationFact | undefined =>
+  [...reader.read(fact.peerAuthentications(namespace))].sort(byCreation)[0];
 
 /**
  * The policy of one selector PeerAuthentication whose ports differ from the rest; undefined when none does.
@@ -77,7 +81,11 @@ export function peerAuthenticationPolicies(
   return isStrict ? [`${rootNamespace}/${STATIC_STRICT}`] : [];
 }
 
-export function peerAuthenticationCondition(read: ReadPeerAuthentication, rootNamespace: string): Condition {
+export function peerAuthenticationCondition(
+  reader: FactReader,
+  read: ReadPeerAuthentication,
+  rootNamespace: string,
+): Condition {
   const { fact: own, selector, invalid } = read;
   if (invalid.length > 0) {
     return rejected("Invalid", `${invalid.slice(0, 5).join(", ")}: not understood; STRICT holds for its whole scope`);
@@ -87,6 +95,11 @@ export function peerAuthenticationCondition(read: ReadPeerAuthentication, rootNa
   }
   if (!selector && Object.keys(own.ports).length > 0) {
     return rejected("UnsupportedValue", "spec.portLevelMtls: has no effect without a selector");
+  }
+  const holder = selector ? undefined : oldestOf(reader, own.namespace);
+  if (holder && holder.name !== own.name) {
+    const message = `PeerAuthentication ${holder.namespace}/${holder.name} is older and holds instead; this one has no effect`;
+    return rejected("Conflicted", message);
   }
   return accepted("enforced by node proxies");
 }
