@@ -181,3 +181,53 @@ const GUARDS: readonly Exchange[] = [
 ];
 
 export const EXCHANGES: readonly Exchange[] = [...PATHS, ...AUTHORITIES, ...FRAMING, ...FIELDS, ...ROUTES, ...GUARDS];
+
+/** To services with a VirtualService, of which only what a policy allows is open. */
+export const VIRTUAL_EXCHANGES: readonly Exchange[] = [
+  ...["/abort", "/delay", "/answer", "/redirect/x?y", "/v1/items", "/v1/a/b?c", "/prefix/a", "/prefix/"].map((path) =>
+    to(path),
+  ),
+  to("/headers", { headers: ["x-gone: 1", "x-add: 0", "x-set: 0"] }),
+  to("/grpc-abort", { headers: ["content-type: application/grpc", "te: trailers"] }),
+  to("/matched?q=12", { headers: ["x-exact: a", "x-there: 1"] }),
+  to("/matched?q=12", { headers: ["x-exact: a", "x-there: 1", "x-not: 1"] }),
+  to("/matched?q=1x", { headers: ["x-exact: a", "x-there: 1"] }),
+  to("/matched?q=12", { headers: ["x-exact: a"] }),
+  to("/matched?q=12", {
+    headers: ["x-exact: a", "x-exact: b", "x-there: 1"],
+    // Routed on: together they are "a, b".
+    ours: [
+      "answer content-type: application/json",
+      "seen 0 bytes",
+      "seen GET /matched?q=12",
+      "seen host: web.app",
+      "seen x-exact: a, b",
+      "seen x-forwarded-proto: http",
+      "seen x-request-id: UUID",
+      "seen x-there: 1",
+      "status 200",
+    ],
+    envoy: ["status 203"],
+  }),
+  to("/matched?q=12", { method: "POST", headers: ["x-exact: a", "x-there: 1", "content-length: 0"] }),
+  ...["/case", "/CASE", "/Case"].map((path) => to(path)),
+  ...["/template/a/end", "/template/a/b/end", "/template//end", "/template/a/end/"].map((path) => to(path)),
+  ...["/deep", "/deep/", "/deep/a/b", "/deep/secret", "/deep/secret/", "/deep/x/../secret", "/deep/%73ecret"].map(
+    (path) => to(path),
+  ),
+  ...["/a/b.css", "/.css", "/b.css?x", "/b.css/", "/exact", "/exact/", "/exactly", "/Exact", "/exact?x"].map((path) =>
+    to(path),
+  ),
+  ...["good.example", "a.good.example", "good.example:80", "bad.example", "xgood.example"].map((host) =>
+    raw(`Host: ${host}`, ["GET /host HTTP/1.1", `Host: ${host}`]),
+  ),
+  raw("Host: GOOD.example", ["GET /host HTTP/1.1", "Host: GOOD.example"], {
+    ours: ["seen host: good.example"],
+    envoy: ["seen host: GOOD.example"],
+  }),
+  ...["/port", "/no-port", "/by-header", "/by-account", "/nothing"].map((path) => to(path)),
+  to("/by-header", { headers: ["x-a: prefix"] }),
+  to("/by-header", { headers: ["x-a: no"] }),
+  to("/by-header", { headers: ["x-a: no", "x-a: prefix"], refusedWith: 403 }),
+  to("/abort", { method: "POST", headers: ["content-length: 0"] }),
+];

@@ -3,6 +3,8 @@ import { httpRoute, policy, toService } from "./objects.ts";
 
 /** The names of the services, by the waypoint in front of them. */
 export const TWINS = { ours: "by-ours", envoy: "by-envoy" } as const;
+/** The same, with a VirtualService instead of an HTTPRoute, and closed but for what a policy allows. */
+export const VIRTUAL_TWINS = { ours: "virtual-by-ours", envoy: "virtual-by-envoy" } as const;
 const WAYPOINTS = { ours: "ours", envoy: "waypoint" } as const;
 
 const WEB = [{ name: "web", port: 80 }];
@@ -76,6 +78,84 @@ const service = (name: string, { waypoint = "none", app = "web", targetPort = 80
   spec: { selector: { app }, ports: [{ name: "http", port: 80, targetPort }] },
 });
 
+const destination = { route: [{ destination: { host: "web", port: { number: 80 } } }] };
+const at = (uri: object, more: object) => ({ match: [{ uri }], ...more });
+
+const VIRTUAL_RULES: readonly object[] = [
+  at({ prefix: "/abort" }, { fault: { abort: { httpStatus: 418, percentage: { value: 100 } } }, ...destination }),
+  at(
+    { prefix: "/grpc-abort" },
+    { fault: { abort: { grpcStatus: "UNAVAILABLE", percentage: { value: 100 } } }, ...destination },
+  ),
+  at({ prefix: "/delay" }, { fault: { delay: { fixedDelay: "50ms", percentage: { value: 100 } } }, ...destination }),
+  at({ exact: "/answer" }, { directResponse: { status: 202, body: { string: "as said" } } }),
+  at({ prefix: "/redirect" }, { redirect: { uri: "/there", authority: "other.example", redirectCode: 302 } }),
+  at(
+    { regex: "/v[0-9]+/.*" },
+    {
+      rewrite: { uriRegexRewrite: { match: "^/v([0-9]+)/(.*)$", rewrite: "/version/\\1/\\2" } },
+      ...destination,
+    },
+  ),
+  at({ prefix: "/prefix/" }, { rewrite: { uri: "/" }, ...destination }),
+  at(
+    { prefix: "/headers" },
+    {
+      headers: {
+        request: { set: { "x-set": "a", "x-path": "%REQ(:PATH)%" }, add: { "x-add": "b" }, remove: ["x-gone"] },
+        response: { set: { "x-answer": "c" } },
+      },
+      ...destination,
+    },
+  ),
+  {
+    match: [
+      {
+        uri: { prefix: "/matched" },
+        headers: { "x-exact": { exact: "a" }, "x-there": {} },
+        withoutHeaders: { "x-not": {} },
+        queryParams: { q: { regex: "[0-9]+" } },
+        method: { exact: "GET" },
+      },
+    ],
+    directResponse: { status: 203 },
+  },
+  { match: [{ uri: { prefix: "/case" }, ignoreUriCase: true }], directResponse: { status: 203 } },
+  at({ prefix: "/" }, destination),
+];
+
+const ALLOWED = [
+  {
+    methods: ["GET"],
+    paths: ["/abort", "/grpc-abort", "/delay", "/answer", "/redirect*", "/prefix/*", "/headers", "/case*"],
+  },
+  { methods: ["GET", "POST"], paths: ["/matched*", "/v1/*", "/CASE"] },
+  { paths: ["/template/{*}/end", "/deep/{**}", "*.css", "/exact"], notPaths: ["/deep/secret"] },
+  { paths: ["/host"], hosts: ["good.example", "*.good.example"] },
+  { paths: ["/port"], ports: ["80"] },
+  { paths: ["/no-port"], ports: ["81"] },
+];
+
+const virtualObjects = (): readonly object[] =>
+  Object.entries(VIRTUAL_TWINS).flatMap(([waypoint, name]) => [
+    service(name, { waypoint: WAYPOINTS[waypoint as keyof typeof WAYPOINTS] }),
+    {
+      apiVersion: "networking.istio.io/v1",
+      kind: "VirtualService",
+      metadata: { name, namespace: "app" },
+      spec: { hosts: [name], http: VIRTUAL_RULES },
+    },
+    policy(name, {
+      targetRefs: toService(name),
+      action: "ALLOW",
+      rules: [
+        { from: [{ source: { namespaces: ["app"] } }], to: ALLOWED.map((operation) => ({ operation })) },
+        { to: [{ operation: { paths: ["/by-header"] } }], when: [{ key: "request.headers[x-a]", values: ["pre*"] }] },
+        { to: [{ operation: { paths: ["/by-account"] } }], from: [{ source: { notPrincipals: ["*/sa/client"] } }] },
+      ],
+    }),
+  ]);
+
 export function twinObjects(): readonly object[] {
   const names = Object.values(TWINS);
   const targetRefs = names.flatMap(toService);
@@ -101,5 +181,6 @@ export function twinObjects(): readonly object[] {
       metadata: { name: "tokens", namespace: "app" },
       spec: { targetRefs, jwtRules: [{ issuer: "https://issuer.example", jwks: '{"keys":[]}' }] },
     },
+    ...virtualObjects(),
   ];
 }
