@@ -5,6 +5,7 @@ import { networkInterfaces } from "node:os";
 import { connect as connectTls } from "node:tls";
 import { ADDRESS_TYPE_URL, AUTHORIZATION_TYPE_URL } from "@ambit/shared/xds";
 import { eventually } from "@ambit/testing/eventually";
+import { status } from "@grpc/grpc-js";
 import { afterEach, describe, expect, it } from "@jest/globals";
 import { parseConfig } from "../src/config/index.ts";
 import { gatewayYaml, SHOP, vip, waypointPod } from "../src/model/waypoint/test-waypoint.ts";
@@ -133,6 +134,27 @@ describe("clients that do not read", () => {
     await eventually("the last request was read", async () => (await types())[AUTHORIZATION_TYPE_URL]?.due === 1);
     expect(Object.keys(await types()).length).toBeLessThanOrEqual(16);
     expect((await types())[ADDRESS_TYPE_URL]?.due).toBeLessThanOrEqual(100_001);
+  });
+});
+
+describe("clients that come too often", () => {
+  it("case 51: keep their newest streams and lose their oldest, and nobody else's", async () => {
+    mesh = await RunningControlPlane.start({ "pod.yaml": pod("web", "10.0.0.1") });
+    const other = mesh.connect("secret-2");
+    for (const typeUrl of [AUTHORIZATION_TYPE_URL, ADDRESS_TYPE_URL]) other.send({ typeUrl });
+    await eventually("the other is there", () => other.held.has(WEB));
+    const many = [];
+    for (let at = 0; at < 40; at++) {
+      const client = mesh.connect();
+      client.subscribe();
+      await eventually("it is served", () => client.held.has(WEB));
+      many.push(client);
+    }
+    await eventually("the oldest are gone", () => many.filter(({ error }) => error !== undefined).length === 24);
+    expect(many.slice(-16).every(({ error }) => error === undefined)).toBe(true);
+    expect(many[0]?.error).toMatchObject({ code: status.RESOURCE_EXHAUSTED });
+    expect(other.error).toBeUndefined();
+    expect((await mesh.told()).clients).toHaveLength(17);
   });
 });
 

@@ -41,6 +41,8 @@ const LONGEST_MS = 100;
  * both are asked for, or for so long from a client that only wants one. The same for endpoints of new clusters.
  */
 const SETTLE_MS = 250;
+/** One for each proxy process of a client: two during an upgrade, and some that died and are not known to have. */
+const MAX_STREAMS_PER_CLIENT = 16;
 
 /** Serves every connected proxy from one store. */
 export class AdsService {
@@ -110,6 +112,7 @@ export class AdsService {
   }
 
   #serve(stream: AdsStream, caller: Caller, binding: ClientBinding): void {
+    this.#makeRoom(binding);
     const client = new AdsClient(binding, stream, this.#init);
     this.#clients.set(client, { caller, stream });
     this.#init.onConnect(binding.name);
@@ -140,6 +143,14 @@ export class AdsService {
     stream.on("error", (error: Error) => leave(error.message));
     stream.on("close", () => leave("closed"));
     stream.resume();
+  }
+
+  /** Each stream costs memory: of too many of one client the oldest ends, since the newest is surely alive. */
+  #makeRoom({ name, gateway }: ClientBinding): void {
+    const same = [...this.#clients].filter(([{ binding }]) => binding.name === name && binding.gateway === gateway);
+    if (same.length < MAX_STREAMS_PER_CLIENT) return;
+    const details = `more than ${MAX_STREAMS_PER_CLIENT} streams of ${name}: the oldest is ended`;
+    same[0]?.[1].stream.emit("error", { code: status.RESOURCE_EXHAUSTED, details });
   }
 
   /** Runs once for a new stream, and again whenever it was sent clusters whose endpoints it has to ask for. */
