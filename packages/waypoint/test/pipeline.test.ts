@@ -394,6 +394,21 @@ describe("what routes do", () => {
     expect(await waypoint.get()).toMatchObject({ status: 418, body: "short" });
   });
 
+  it("redirects to the scheme that the user's client used", async () => {
+    const redirect = routeOf({
+      kind: "redirect",
+      status: 301,
+      scheme: undefined,
+      host: undefined,
+      port: undefined,
+      path: undefined,
+      stripsQuery: false,
+    });
+    await startWith(await mirrorApp(), httpChain([redirect]));
+    expect((await waypoint.get("/a", { "x-forwarded-proto": "https" })).headers.location).toBe("https://web/a");
+    expect((await waypoint.get("/a", { "x-forwarded-proto": "gopher" })).headers.location).toBe("http://web/a");
+  });
+
   it("sends a copy to the mirror, whose failure nobody notices", async () => {
     const { promise, resolve } = Promise.withResolvers<string>();
     const shadow = await app((request, response) => {

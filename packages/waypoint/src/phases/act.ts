@@ -75,13 +75,12 @@ export function act(init: Act): Stop | undefined {
     case "direct":
       return stopWith(withRouteHeaders(init, directResponse(callerOf(context), action.status, action.body)));
     case "redirect": {
-      const { exchange, authority, path, route, tunnel } = context;
+      const { authority, path, route } = context;
       const location = redirectLocation(action, route.match.path, {
-        scheme: exchange.head.scheme,
+        ...callersView(context),
         authority: authority.authority,
         path: path.path,
         query: path.query,
-        port: chain.service?.port ?? tunnel.destination.port,
       });
       return stopWith(withRouteHeaders(init, redirectResponse(action.status, location)));
     }
@@ -90,6 +89,18 @@ export function act(init: Act): Stop | undefined {
     default:
       return action satisfies never;
   }
+}
+
+/**
+ * Scheme and port as the user's client sees them: the service's, unless the first proxy on the way tells of another scheme,
+ * whose own port it then is. Parity: Envoy's redirects.
+ */
+function callersView({ headers, exchange, chain, tunnel }: RoutedContext): { scheme: string; port: number } {
+  const { scheme } = exchange.head;
+  const told = headers.find(([name]) => name === "x-forwarded-proto")?.[1];
+  if (told !== scheme && told === "https") return { scheme: told, port: 443 };
+  if (told !== scheme && told === "http") return { scheme: told, port: 80 };
+  return { scheme, port: chain.service?.port ?? tunnel.destination.port };
 }
 
 /** What a route says of answers holds for its own too. Parity: Envoy finalizes the headers of direct responses. */
