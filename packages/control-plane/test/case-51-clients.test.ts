@@ -10,6 +10,7 @@ import { afterEach, describe, expect, it } from "@jest/globals";
 import { parseConfig } from "../src/config/index.ts";
 import { gatewayYaml, SHOP, vip, waypointPod } from "../src/model/waypoint/test-waypoint.ts";
 import { CLUSTER_TYPE_URL, ENDPOINT_TYPE_URL, LISTENER_TYPE_URL, ROUTE_TYPE_URL } from "../src/push/index.ts";
+import type { DeltaClient } from "./delta-client.ts";
 import { RunningControlPlane, subscribeAsWaypoint, waypointNode } from "./running-control-plane.ts";
 
 let mesh: RunningControlPlane;
@@ -143,7 +144,7 @@ describe("clients that come too often", () => {
     const other = mesh.connect("secret-2");
     for (const typeUrl of [AUTHORIZATION_TYPE_URL, ADDRESS_TYPE_URL]) other.send({ typeUrl });
     await eventually("the other is there", () => other.held.has(WEB));
-    const many = [];
+    const many: DeltaClient[] = [];
     for (let at = 0; at < 40; at++) {
       const client = mesh.connect();
       client.subscribe();

@@ -28,7 +28,7 @@ export class RunningControlPlane {
 
   private constructor(dir: string) {
     this.dir = dir;
-    this.#cleanups.push(() => rm(dir, { recursive: true, force: true }));
+    this.#cleanups.push(() => rm(dir, { recursive: true, force: true, maxRetries: 10 }));
   }
 
   /** @param files  what is there when it starts, by name */
