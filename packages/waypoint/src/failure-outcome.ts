@@ -185,7 +185,7 @@ const TIMERS: Readonly<Record<RequestTimer, FailureOutcome>> = {
   "stream-idle": outcome([408, "SI", "stream_idle_timeout", "stream timeout"], { grpcStatus: 4, ...CLOSES }),
   "per-try": outcome([504, "UT", "upstream_per_try_timeout", "upstream request timeout"]),
   duration: outcome([504, "DT", "max_duration_timeout", "maximum duration reached"], { grpcStatus: 4 }),
-  // The caller named this deadline itself: DEADLINE_EXCEEDED is what its library expects (l7-features 3.5).
+  // The caller named this deadline itself: DEADLINE_EXCEEDED is what its library expects.
   "grpc-deadline": outcome([504, "UT", "response_timeout", "upstream request timeout"], { grpcStatus: 4 }),
 };
 

@@ -1,4 +1,4 @@
-/** Filter chains: what guards them, and their settings. Spec: waypoint-xds.md sections 2.3 and 4 */
+/** Filter chains: what guards them, and their settings. */
 
 import { OpenTelemetryConfigSchema } from "@ambit/envoy-api/envoy/config/trace/v3/opentelemetry";
 import { FileAccessLogSchema } from "@ambit/envoy-api/envoy/extensions/access_loggers/file/v3/file";

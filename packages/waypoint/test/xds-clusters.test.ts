@@ -1,4 +1,4 @@
-/** Clusters and endpoints, field by field. Spec: waypoint-xds.md section 3 */
+/** Clusters and endpoints, field by field. */
 
 import { CircuitBreakers_Thresholds_RetryBudgetSchema } from "@ambit/envoy-api/envoy/config/cluster/v3/circuit_breaker";
 import { ClusterSchema } from "@ambit/envoy-api/envoy/config/cluster/v3/cluster";

@@ -1,4 +1,4 @@
-/** Route configurations as istiod writes them, field by field. Spec: waypoint-xds.md section 5 */
+/** Route configurations as istiod writes them, field by field. */
 import { RouteConfigurationSchema } from "@ambit/envoy-api/envoy/config/route/v3/route";
 import { FilterConfigSchema } from "@ambit/envoy-api/envoy/config/route/v3/route_components";
 import { CorsPolicySchema } from "@ambit/envoy-api/envoy/extensions/filters/http/cors/v3/cors";

@@ -1,4 +1,4 @@
-/** What istiod sends for two versions of one service behind an HTTPRoute. Spec: waypoint-xds.md section 2.6 */
+/** What istiod sends for two versions of one service behind an HTTPRoute. */
 import { RouteAction_ClusterNotFoundResponseCode } from "@ambit/envoy-api/envoy/config/route/v3/route_components";
 import { InternalUpstreamTransportSchema } from "@ambit/envoy-api/envoy/extensions/transport_sockets/internal_upstream/v3/internal_upstream";
 import { RawBufferSchema } from "@ambit/envoy-api/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer";

@@ -1,5 +1,5 @@
 /**
- * Who sends this request, as far as its token says? Spec: Istio RequestAuthentication; waypoint-xds section 4.4
+ * Who sends this request, as far as its token says? Spec: Istio RequestAuthentication
  *
  * Differs: a request with two different tokens is refused, whichever of them would do; Istio leaves that open.
  */

@@ -1,4 +1,4 @@
-/** Envoy's jwt_authn filter as istiod emits it. Spec: waypoint-xds section 4.4 */
+/** Envoy's jwt_authn filter as istiod emits it. Spec: envoy.extensions.filters.http.jwt_authn.v3 */
 
 import type { DataSource } from "@ambit/envoy-api/envoy/config/core/v3/base";
 import type {

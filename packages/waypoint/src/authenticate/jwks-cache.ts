@@ -1,6 +1,6 @@
 /**
  * The key sets that tokens are verified with. Whatever happens to a fetch, there is never another key than the issuer's:
- * without a set, no token is good. Spec: l7-features section 2.7; ISTIO-SECURITY-2026-001 (a known fallback key)
+ * without a set, no token is good. Parity: Istio, ISTIO-SECURITY-2026-001 (a known fallback key)
  */
 import { err, MeshError, ok, type Result } from "@ambit/shared/errors";
 import type { Clock } from "@ambit/shared/time";

@@ -1,4 +1,4 @@
-/** Is this token genuine, in force, and meant for us? Spec: RFC 7519, RFC 8725; l7-features section 2.7 */
+/** Is this token genuine, in force, and meant for us? Spec: RFC 7519, RFC 8725; Istio JWTRule */
 import { err, ok, type Result } from "@ambit/shared/errors";
 import type { Clock } from "@ambit/shared/time";
 import type { JwksCache } from "./jwks-cache.ts";

@@ -23,7 +23,7 @@ const twoZones = (healthyNear: number, healthyFar = PER_ZONE): Cluster =>
 
 describe("failover between zones", () => {
   it.each([
-    // Endpoints of the near zone that are healthy, of 20, and percent of the load that stays: l7-features.md 4.2.
+    // Endpoints of the near zone that are healthy, of 20, and percent of the load that stays (Envoy, "Priority levels").
     [20, 100],
     [15, 100],
     [10, 70],

@@ -5,7 +5,7 @@ const ofHundred = (healthy: number, degraded = 0) => ({ healthy, degraded, total
 
 describe("priorityLoads", () => {
   it.each([
-    // P0 healthy, P1 healthy, loads; the table of l7-features.md section 4.2
+    // P0 healthy, P1 healthy, loads; the table of Envoy, "Priority levels"
     [100, 100, [100, 0]],
     [72, 100, [100, 0]],
     [71, 100, [99, 1]],

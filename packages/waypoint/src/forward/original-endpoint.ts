@@ -3,7 +3,7 @@ import { formatSocketAddress } from "@ambit/shared/net";
 import type { Cluster, Endpoint } from "../balance/model.ts";
 import type { TunnelDestination } from "../model/route-model.ts";
 
-/** Undefined for other clusters, and where the tunnel named a host. Spec: waypoint-xds section 2.4 (`encap`) */
+/** Undefined for other clusters, and where the tunnel named a host. Parity: istiod\'s listener `encap` */
 export function originalEndpoint(
   { original, originalReach }: Pick<Cluster, "original" | "originalReach">,
   destination: TunnelDestination,

@@ -1,7 +1,7 @@
 /**
  * Access log formats, compiled once into functions of a record. Pure.
  *
- * Spec: waypoint-xds 6.3; Envoy "Access logging" (format strings and dictionaries).
+ * Spec: Envoy "Access logging" (format strings and dictionaries).
  */
 import { err, ok, type Result } from "@ambit/shared/errors";
 import { compileCommand, type LoggedRecord, type ReadValue } from "./access-log-commands.ts";

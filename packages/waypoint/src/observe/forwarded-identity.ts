@@ -2,7 +2,7 @@
  * Who the caller is, as the destination is told: `x-forwarded-client-cert`, `x-forwarded-proto`, the tunnel's `forwarded`;
  * and which headers of a caller never pass. Pure.
  *
- * Spec: waypoint-xds 4.9, 5.5 (HttpConnectionManager with use_remote_address=false); RFC 7239.
+ * Spec: Envoy HttpConnectionManager with use_remote_address=false; RFC 7239.
  */
 import { formatForwarded } from "@ambit/shared/hbone";
 import type { HeaderList } from "@ambit/shared/http2";
@@ -84,7 +84,7 @@ export function sanitizeCaller(
 /** A SPIFFE ID has none of the separators of XFCC; what has is no identity and is left out. */
 const PLAIN_PRINCIPAL = /^spiffe:\/\/[A-Za-z0-9._/-]{1,2040}$/;
 
-/** `By=<us>;URI=<peer>`; nothing without a proven peer. Spec: waypoint-xds 4.9. */
+/** `By=<us>;URI=<peer>`; nothing without a proven peer. Spec: Envoy x-forwarded-client-cert. */
 export function formatClientCert({ peerPrincipal, localPrincipal }: ProvenPeers): string | undefined {
   if (peerPrincipal === undefined || !PLAIN_PRINCIPAL.test(peerPrincipal)) return undefined;
   const by = localPrincipal !== undefined && PLAIN_PRINCIPAL.test(localPrincipal) ? `By=${localPrincipal};` : "";

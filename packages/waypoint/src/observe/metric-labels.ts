@@ -1,4 +1,4 @@
-/** The labels of Istio's standard metrics, read off a record. Pure. Spec: waypoint-xds 6.1. */
+/** The labels of Istio's standard metrics, read off a record. Pure. */
 import type { PeerInfo, RequestRecord, TcpRecord } from "./model.ts";
 
 const COMMON_LABELS = [

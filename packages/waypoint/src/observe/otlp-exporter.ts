@@ -2,7 +2,7 @@
  * Exports spans in batches. Handing spans over never waits: the queue is bounded, what finds no room is dropped and counted;
  * one batch is under way at a time, and waits with back-off while the collector is away.
  *
- * Spec: l7-features 5.3 (512 spans, 5 s, queue of 2 048, drop newest).
+ * Spec: OpenTelemetry batch span processor (512 spans, 5 s, queue of 2 048, drop newest).
  */
 import { backoffDelayMs, type Clock, type Random, systemClock, systemRandom } from "@ambit/shared/time";
 import type { Resource } from "./otlp-encode.ts";

@@ -1,5 +1,5 @@
 /**
- * Istio's standard metrics as a waypoint reports them. Spec: waypoint-xds 6.1; docs/metrics.md has the list.
+ * Istio's standard metrics as a waypoint reports them. docs/metrics.md has the list.
  *
  * Label sets are bounded: what peers and names can multiply ends in a few overflow series (hardening case 41).
  */

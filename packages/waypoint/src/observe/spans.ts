@@ -2,7 +2,7 @@
  * The spans of a finished request: one of kind server for the request, one of kind client for each attempt. Flat values, no
  * I/O; `otlp-encode.ts` puts them on the wire. Pure.
  *
- * Spec: waypoint-xds 6.4 (tags of Envoy and Istio), l7-features 5.3 (kinds, status, OpenTelemetry's names).
+ * Parity: tags of Envoy and Istio; Spec: OpenTelemetry's HTTP span conventions (kinds, status, names).
  */
 import type { AttemptRecord, PeerInfo, RequestRecord, Tracing } from "./model.ts";
 

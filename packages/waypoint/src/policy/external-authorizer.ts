@@ -1,6 +1,6 @@
 /**
  * Asks external authorizers (CUSTOM) whether a request or a connection may pass, by gRPC or by HTTP. The only place
- * that makes an ExternalPermit. Spec: Envoy ext_authz; waypoint-xds section 4.3; l7-features section 2.5
+ * that makes an ExternalPermit. Spec: Envoy ext_authz (envoy.service.auth.v3)
  */
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import type { HeaderList } from "@ambit/shared/http2";

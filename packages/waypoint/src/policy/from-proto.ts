@@ -1,4 +1,4 @@
-/** Envoy's RBAC filters, HTTP and network, as rule sets. Spec: waypoint-xds sections 4.2 and 4.3 */
+/** Envoy's RBAC filters, HTTP and network, as rule sets. Spec: envoy.extensions.filters.{http,network}.rbac.v3 */
 
 import { type Permission, type Policy, type RBAC, RBAC_Action } from "@ambit/envoy-api/envoy/config/rbac/v3/rbac";
 import type { RBAC as HttpRbac } from "@ambit/envoy-api/envoy/extensions/filters/http/rbac/v3/rbac";

@@ -1,5 +1,5 @@
 /**
- * Permissions and principals of Envoy's RBAC, as conditions. Spec: envoy.config.rbac.v3; waypoint-xds section 4.2
+ * Permissions and principals of Envoy's RBAC, as conditions. Spec: envoy.config.rbac.v3
  * Whatever is not understood is an error, so that its chain is not served with half a policy.
  */
 
@@ -18,7 +18,7 @@ import { peerPatternCondition } from "./peer-pattern.ts";
 import type { PolicyFacts } from "./policy-facts.ts";
 import { textCondition, textRuleFromProto } from "./text-from-proto.ts";
 
-/** Where the tunnel's peer is found. Spec: waypoint-xds section 2.4 */
+/** Where the tunnel's peer is found. Parity: istiod, filter state `io.istio.peer_principal` */
 const PEER_PRINCIPAL = "io.istio.peer_principal";
 /** Decoding a message stops at 100 levels; a condition takes two or three of them. */
 const MAX_DEPTH = 32;

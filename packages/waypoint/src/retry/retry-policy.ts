@@ -2,7 +2,7 @@
  * Stage "retry": whether a failed attempt is followed by another, and when. Pure; the budget and the circuit breaker
  * are asked afterwards (`retry-gate.ts`), since asking them takes from them.
  *
- * Spec: l7-features.md section 3.5, waypoint-xds.md section 5.4.
+ * Spec: envoy.config.route.v3.RetryPolicy; Gateway API HTTPRouteRetry.
  */
 import type { HeaderList } from "@ambit/shared/http2";
 import type { Random } from "@ambit/shared/time";

@@ -1,7 +1,7 @@
 /**
  * Which condition of a policy a failed attempt meets. Pure.
  *
- * Spec: l7-features.md section 3.1; Parity: Envoy's `retry_on`.
+ * Parity: Envoy's `retry_on`.
  * Differs: an explicit policy also covers failed connections, resets and per-try timeouts of idempotent requests, which
  * Gateway API wants wherever there is a `retry` stanza (GEP-1731) and istiod's list of conditions leaves out. A connection
  * that ends before anything of the request was written counts as "connect-failure" too: it is as safe.

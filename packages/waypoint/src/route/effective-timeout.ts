@@ -1,7 +1,7 @@
 /**
  * What a request's own fields change of its route: deadlines and retries. Pure.
  *
- * Spec: waypoint-xds.md section 5.5. Parity: Envoy FilterUtility::finalTimeout
+ * Parity: Envoy FilterUtility::finalTimeout
  * Differs: the fields are honoured only from callers that proved a mesh identity; from others they are taken out.
  */
 import type { HeaderList } from "@ambit/shared/http2";

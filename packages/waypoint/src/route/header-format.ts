@@ -1,7 +1,7 @@
 /**
  * Header values with `%COMMAND%` substitutions: split once at compile time, resolved per request. Pure.
  *
- * Spec: Envoy "Command operators"; waypoint-xds.md section 5.3 (header operations)
+ * Spec: Envoy "Command operators", HeaderValueOption
  * Differs: a command that we do not know, or know not to have a meaning here, is refused at compile time.
  */
 import { err, ok, type Result } from "@ambit/shared/errors";

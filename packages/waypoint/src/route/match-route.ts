@@ -20,7 +20,7 @@ export type RouteVerdict =
  * The first route of the request's virtual host that matches, and the cluster drawn by weight. Throws MeshError
  * REQUEST_LIMIT_EXCEEDED for a path, header or parameter that is too long for a regular expression of a route.
  *
- * Spec: waypoint-xds.md section 5.1; Gateway API HTTPRouteRule (the order is the table's)
+ * Spec: envoy.config.route.v3.RouteMatch; Gateway API HTTPRouteRule (the order is the table's)
  */
 export function matchRoute(table: RouteTable, request: RoutedRequest, random: Random): RouteVerdict {
   const virtualHost = findVirtualHost(table, request.authority);

@@ -1,4 +1,4 @@
-/** Which algorithm picks an endpoint. Spec: waypoint-xds.md section 3.5; l7-features.md section 4.1 */
+/** Which algorithm picks an endpoint. Spec: envoy.config.cluster.v3.Cluster.LbPolicy */
 import {
   type Cluster as ClusterMessage,
   Cluster_LbPolicy as Policy,

@@ -1,6 +1,6 @@
 /**
  * `filter_chain_matcher`: which chains a tunnel's destination leads to. The tree may ask for the authority, the address,
- * the port and the protocol, in any order. Spec: waypoint-xds.md section 2.5
+ * the port and the protocol, in any order. Spec: xds.type.matcher.v3.Matcher
  */
 import {
   ApplicationProtocolInputSchema,

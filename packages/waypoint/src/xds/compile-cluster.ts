@@ -1,4 +1,4 @@
-/** Clusters. Spec: waypoint-xds.md sections 3.1 to 3.5 */
+/** Clusters. Spec: envoy.config.cluster.v3.Cluster */
 import {
   type Cluster as ClusterMessage,
   Cluster_DiscoveryType as Discovery,

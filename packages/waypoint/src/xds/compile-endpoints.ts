@@ -1,4 +1,4 @@
-/** Endpoints, from EDS or inside a cluster. Spec: waypoint-xds.md section 3.6 */
+/** Endpoints, from EDS or inside a cluster. Spec: envoy.config.endpoint.v3.ClusterLoadAssignment */
 
 import type { Metadata } from "@ambit/envoy-api/envoy/config/core/v3/base";
 import { HealthStatus } from "@ambit/envoy-api/envoy/config/core/v3/health_check";

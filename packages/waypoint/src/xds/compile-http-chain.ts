@@ -1,4 +1,4 @@
-/** HTTP filter chains. Spec: waypoint-xds.md sections 2.3, 4.2 to 4.4 and 10.2 */
+/** HTTP filter chains. Spec: envoy.extensions.filters.network.http_connection_manager.v3 */
 import {
   HttpConnectionManager_ForwardClientCertDetails as ClientCert,
   HttpConnectionManager_PathWithEscapedSlashesAction as EscapedSlashes,

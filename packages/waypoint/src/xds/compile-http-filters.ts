@@ -34,7 +34,7 @@ export interface CompiledFilters {
   readonly metricsDisabled: boolean;
 }
 
-/** Tells the application who called: the one header mutation that istiod writes. Spec: waypoint-xds.md section 4.9 */
+/** Tells the application who called: the one header mutation that istiod writes. Spec: envoy header_mutation.v3 */
 const CLIENT_CERT_FILTER = "istio.waypoint.xfcc_client_identity";
 
 const STATS = "stats.PluginConfig";

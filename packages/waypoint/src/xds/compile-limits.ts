@@ -1,4 +1,4 @@
-/** Circuit breakers and outlier detection of a cluster. Spec: waypoint-xds.md section 3.5; l7-features.md 4.3 and 4.4 */
+/** Circuit breakers and outlier detection of a cluster. Spec: envoy.config.cluster.v3.Cluster */
 
 import type {
   CircuitBreakers as BreakersMessage,
@@ -43,7 +43,7 @@ function compileBudget(message: BudgetMessage): RetryBudgetConfig {
   return {
     percent: Math.min(Math.max(message.budgetPercent?.value ?? 20, 0), 100),
     intervalMs: interval || DEFAULT_BUDGET_INTERVAL_MS,
-    // Istio puts the Gateway API's minimum rate into it. Spec: l7-features.md section 3.4
+    // Istio puts the Gateway API's minimum rate into it. Spec: GEP-3388
     minimumPerSecond: message.minRetryConcurrency ?? 3,
   };
 }

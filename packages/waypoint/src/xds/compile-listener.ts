@@ -1,6 +1,6 @@
 /**
- * Listeners, recognised by name: the pipes between Envoy's listeners are not reproduced. Spec: waypoint-xds.md
- * sections 2.1, 2.5 and 2.7
+ * Listeners, recognised by name: the pipes between Envoy's listeners are not reproduced. Spec:
+ * envoy.config.listener.v3.Listener; Parity: names of istiod
  */
 import { ListenerSchema } from "@ambit/envoy-api/envoy/config/listener/v3/listener";
 import { RouterSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/router/v3/router";

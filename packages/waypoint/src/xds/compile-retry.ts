@@ -1,4 +1,4 @@
-/** Retry policies. Spec: waypoint-xds.md section 5.4 */
+/** Retry policies. Spec: envoy.config.route.v3.RetryPolicy */
 import type { RetryPolicy as RetryMessage } from "@ambit/envoy-api/envoy/config/route/v3/route_components";
 import type { RetryCondition, RetryPolicy } from "../retry/model.ts";
 import { at, InvalidField } from "./invalid-field.ts";

@@ -1,4 +1,4 @@
-/** What a route does. Spec: waypoint-xds.md sections 5.2 and 5.3 */
+/** What a route does. Spec: envoy.config.route.v3.Route */
 import {
   type WeightedCluster_ClusterWeight as ClusterWeight,
   RedirectAction_RedirectResponseCode as Code,

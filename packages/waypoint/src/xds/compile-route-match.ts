@@ -1,4 +1,4 @@
-/** What a route matches. Spec: waypoint-xds.md section 5.1 */
+/** What a route matches. Spec: envoy.config.route.v3.RouteMatch */
 import type { RouteMatch as MatchMessage } from "@ambit/envoy-api/envoy/config/route/v3/route_components";
 import type { MetadataMatcher } from "@ambit/envoy-api/envoy/type/matcher/v3/metadata";
 import type { ValueMatcher } from "@ambit/envoy-api/envoy/type/matcher/v3/value";

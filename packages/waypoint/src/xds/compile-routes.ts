@@ -1,4 +1,4 @@
-/** Route configurations, inline ones and those of RDS alike. Spec: waypoint-xds.md section 5 */
+/** Route configurations, inline ones and those of RDS alike. Spec: envoy.config.route.v3.RouteConfiguration */
 import type { RouteConfiguration } from "@ambit/envoy-api/envoy/config/route/v3/route";
 import type {
   Route as RouteMessage,

@@ -1,4 +1,4 @@
-/** TCP filter chains. Spec: waypoint-xds.md section 2.3 */
+/** TCP filter chains. Spec: envoy.extensions.filters.network.tcp_proxy.v3 */
 import type { Filter } from "@ambit/envoy-api/envoy/config/listener/v3/listener_components";
 import { ExtAuthzSchema } from "@ambit/envoy-api/envoy/extensions/filters/network/ext_authz/v3/ext_authz";
 import { RBACSchema } from "@ambit/envoy-api/envoy/extensions/filters/network/rbac/v3/rbac";

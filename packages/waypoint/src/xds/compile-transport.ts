@@ -1,4 +1,4 @@
-/** How a cluster's endpoints are spoken to: TLS or not, which HTTP. Spec: waypoint-xds.md sections 3.3 to 3.5 */
+/** How a cluster's endpoints are spoken to: TLS or not, which HTTP. Spec: envoy.config.core.v3.TransportSocket */
 import type { Cluster as ClusterMessage } from "@ambit/envoy-api/envoy/config/cluster/v3/cluster";
 import { Cluster_ClusterProtocolSelection as Selection } from "@ambit/envoy-api/envoy/config/cluster/v3/cluster";
 import type { DataSource, TransportSocket } from "@ambit/envoy-api/envoy/config/core/v3/base";

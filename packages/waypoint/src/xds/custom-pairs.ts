@@ -1,6 +1,6 @@
 /**
  * CUSTOM policies: a pair of filters, one whose shadow rules say which requests concern the external authorizer, and
- * one that asks it. Spec: waypoint-xds.md section 4.3
+ * one that asks it. Parity: istiod\'s CUSTOM policies
  */
 import type { ExtAuthz as HttpExtAuthz } from "@ambit/envoy-api/envoy/extensions/filters/http/ext_authz/v3/ext_authz";
 import type { RBAC as HttpRbac } from "@ambit/envoy-api/envoy/extensions/filters/http/rbac/v3/rbac";

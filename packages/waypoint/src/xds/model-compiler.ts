@@ -1,6 +1,6 @@
 /**
  * Envoy v3 resources in, route models out. Each resource is compiled by itself and only when its bytes changed; one
- * that is bad is rejected alone, and its last good version goes on. Spec: waypoint-xds.md sections 1.6, 2 to 5 and 10
+ * that is bad is rejected alone, and its last good version goes on.
  */
 import { ClusterSchema } from "@ambit/envoy-api/envoy/config/cluster/v3/cluster";
 import { ClusterLoadAssignmentSchema } from "@ambit/envoy-api/envoy/config/endpoint/v3/endpoint";

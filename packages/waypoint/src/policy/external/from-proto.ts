@@ -1,4 +1,4 @@
-/** Envoy's ext_authz filters, HTTP and network, as istiod emits them. Spec: waypoint-xds section 4.3 */
+/** Envoy's ext_authz filters, HTTP and network, as istiod emits them. Spec: envoy ext_authz.v3 */
 
 import type { HeaderValue } from "@ambit/envoy-api/envoy/config/core/v3/base";
 import type { GrpcService } from "@ambit/envoy-api/envoy/config/core/v3/grpc_service";
