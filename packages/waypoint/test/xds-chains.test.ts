@@ -351,8 +351,15 @@ describe("access logs and traces", () => {
     expect((http.chain as HttpChain).tracing).toMatchObject({
       samplePerMillion: 1_000_000,
       collectorCluster: "otel-http",
+      collectorHttpPath: "/",
       serviceName: HTTP,
     });
+    for (const uri of ["http://otel.obs:4318/v1/traces", "otel.obs/v1/traces", "/v1/traces"]) {
+      const httpService = { httpUri: { uri, cluster: "otel-http" }, requestHeadersToAdd: [{ header: { key: "a" } }] };
+      const { chain, notes } = withSettings({ tracing: { provider: provider({ httpService }) } });
+      expect((chain as HttpChain).tracing?.collectorHttpPath).toBe("/v1/traces");
+      expect(notes).toEqual([expect.stringContaining("headers of an OTLP/HTTP collector")]);
+    }
     expect((withSettings({ tracing: {} }).chain as HttpChain).tracing?.collectorCluster).toBeUndefined();
     const other = withSettings({
       tracing: {

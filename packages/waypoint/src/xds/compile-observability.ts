@@ -66,7 +66,7 @@ export function compileTracing(
   const exporter = compileExporter(message.provider?.configType.value, context);
   return {
     samplePerMillion: Math.round(share * 10_000),
-    collectorCluster: exporter.collectorCluster,
+    ...exporter,
     serviceName: exporter.serviceName || defaultName,
     customTags: message.customTags.flatMap(({ tag, type }) => {
       if (type.case === "literal") return [{ name: tag, value: type.value.value }];
@@ -80,7 +80,7 @@ export function compileTracing(
 function compileExporter(
   config: Any | undefined,
   context: CompileContext,
-): Pick<Tracing, "collectorCluster" | "serviceName"> {
+): Pick<Tracing, "collectorCluster" | "collectorHttpPath" | "serviceName"> {
   if (config === undefined) return { collectorCluster: undefined, serviceName: "" };
   if (typeNameOf(config) !== OpenTelemetryConfigSchema.typeName) {
     context.note(`tracer ${typeNameOf(config)} has no effect: spans are passed on, not exported`);
@@ -88,9 +88,18 @@ function compileExporter(
   }
   const { grpcService, httpService, serviceName } = fromBinary(OpenTelemetryConfigSchema, config.value);
   const target = grpcService?.targetSpecifier;
-  const grpcCluster = target?.case === "envoyGrpc" ? target.value.clusterName : undefined;
+  if (target?.case === "envoyGrpc") return { collectorCluster: target.value.clusterName, serviceName };
   const upstream = httpService?.httpUri?.httpUpstreamType;
-  return { collectorCluster: grpcCluster ?? upstream?.value ?? undefined, serviceName };
+  if (upstream?.case !== "cluster") return { collectorCluster: undefined, serviceName };
+  if (httpService?.requestHeadersToAdd.length) context.note("headers of an OTLP/HTTP collector have no effect");
+  return { collectorCluster: upstream.value, collectorHttpPath: pathOf(httpService?.httpUri?.uri ?? ""), serviceName };
+}
+
+/** As Envoy takes a URI apart: what follows the host, which may be missing, and the scheme, which may be as well. */
+function pathOf(uri: string): string {
+  const rest = uri.replace(/^https?:\/\//, "");
+  const slash = rest.indexOf("/");
+  return slash < 0 ? "/" : rest.slice(slash).replace(/[^\x21-\x7e]/gu, encodeURIComponent);
 }
 
 /** Whether the configuration of `istio.stats` leaves no metric. */

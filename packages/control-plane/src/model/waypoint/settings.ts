@@ -1,5 +1,6 @@
 /** Access logs, tracing and path normalisation of a chain, from MeshConfig and Telemetry. */
 import type { AccessLogSchema } from "@ambit/envoy-api/envoy/config/accesslog/v3/accesslog";
+import { HeaderValueOption_HeaderAppendAction as Append } from "@ambit/envoy-api/envoy/config/core/v3/base";
 import { OpenTelemetryConfigSchema } from "@ambit/envoy-api/envoy/config/trace/v3/opentelemetry";
 import { FileAccessLogSchema } from "@ambit/envoy-api/envoy/extensions/access_loggers/file/v3/file";
 import {
@@ -15,7 +16,9 @@ import type { HttpSettings, TcpChainInit } from "./filter-chain.ts";
 import type { MeshConfigFact } from "./mesh-config.ts";
 import { type PolicySubject, policiesFor } from "./policies/attached.ts";
 import { meshConfigOf, providerTarget } from "./policies/guards-of.ts";
-import { filter, type Init } from "./proto.ts";
+import { duration, filter, type Init } from "./proto.ts";
+import { headerOptions } from "./routes/header-changes.ts";
+import { milliseconds } from "./time.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 type AccessLogInit = Init<typeof AccessLogSchema>;
@@ -133,23 +136,49 @@ function tracingOf(
   const sampling = asked?.["randomSamplingPercentage"];
   const percent = typeof sampling === "number" ? Math.min(100, Math.max(0, sampling)) : DEFAULT_SAMPLING;
   return {
-    config: tracing(percent, target.cluster, target.authority, serviceName(subject)),
+    config: tracing(percent, collectorService(collector, target), serviceName(subject)),
     subUnits: target.subUnits,
   };
 }
 
-const tracing = (percent: number, clusterName: string, authority: string, serviceName: string): TracingInit => ({
+const tracing = (percent: number, collector: CollectorService, serviceName: string): TracingInit => ({
   clientSampling: { value: 100 },
   randomSampling: { value: percent },
   overallSampling: { value: 100 },
-  provider: filter("envoy.tracers.opentelemetry", OpenTelemetryConfigSchema, {
-    serviceName,
-    grpcService: {
-      targetSpecifier: { case: "envoyGrpc", value: { clusterName, authority } },
-      timeout: { seconds: 1n },
-    },
-  }),
+  provider: filter("envoy.tracers.opentelemetry", OpenTelemetryConfigSchema, { serviceName, ...collector }),
 });
+
+type CollectorService = Pick<Init<typeof OpenTelemetryConfigSchema>, "grpcService" | "httpService">;
+
+/** OTLP/HTTP where the provider has `http`, OTLP/gRPC otherwise. Spec: Istio OpenTelemetryTracingProvider */
+function collectorService(
+  collector: Fields,
+  target: { readonly cluster: string; readonly authority: string },
+): CollectorService {
+  const { cluster, authority } = target;
+  if (collector["http"] === undefined) {
+    return {
+      grpcService: {
+        targetSpecifier: { case: "envoyGrpc", value: { clusterName: cluster, authority } },
+        timeout: duration(COLLECTOR_TIMEOUT_MS.grpc),
+      },
+    };
+  }
+  const http = recordAt(collector, "http");
+  const path = textAt(http, "path");
+  return {
+    httpService: {
+      httpUri: {
+        uri: `http://${authority}${path.startsWith("/") ? path : `/${path}`}`,
+        httpUpstreamType: { case: "cluster", value: cluster },
+        timeout: duration(milliseconds(http["timeout"]) || COLLECTOR_TIMEOUT_MS.http),
+      },
+      requestHeadersToAdd: headerOptions(http, "headers", Append.OVERWRITE_IF_EXISTS_OR_ADD),
+    },
+  };
+}
+
+const COLLECTOR_TIMEOUT_MS = { grpc: 1_000, http: 10_000 } as const;
 
 /** As istio-agent calls a proxy: by its workload and namespace. */
 function serviceName({ gateway }: PolicySubject): string {

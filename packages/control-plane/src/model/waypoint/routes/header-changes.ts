@@ -27,7 +27,8 @@ export const option = (name: string, value: string, appendAction: Append): Heade
   appendAction,
 });
 
-const named = (fields: Fields, list: string, action: Append): HeaderOption[] =>
+/** The `{ name, value }` of a list; names that cannot be changed are left out. */
+export const headerOptions = (fields: Fields, list: string, action: Append): HeaderOption[] =>
   recordsAt(fields, list)
     .filter((each) => isChangeable(textAt(each, "name")))
     .map((each) => option(textAt(each, "name"), literal(textAt(each, "value")), action));
@@ -36,8 +37,8 @@ function changesOf(modifier: unknown): { readonly add: HeaderOption[]; readonly 
   if (!isRecord(modifier)) return { add: [], remove: [] };
   return {
     add: [
-      ...named(modifier, "set", Append.OVERWRITE_IF_EXISTS_OR_ADD),
-      ...named(modifier, "add", Append.APPEND_IF_EXISTS_OR_ADD),
+      ...headerOptions(modifier, "set", Append.OVERWRITE_IF_EXISTS_OR_ADD),
+      ...headerOptions(modifier, "add", Append.APPEND_IF_EXISTS_OR_ADD),
     ],
     remove: textsAt(modifier, "remove").filter(isChangeable),
   };
