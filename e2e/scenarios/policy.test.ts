@@ -159,8 +159,10 @@ scenario("policy on real connections (needs root and network namespaces)", () =>
     });
     await lab.apply(deny);
     await becomes("app/client", false);
-    const [stored] = await lab.client.objects({ kind: "AuthorizationPolicy", namespace: "app", name: "admin-paths" });
-    expect(JSON.stringify(stored?.status)).toContain("UnsupportedValue");
+    await eventually("the policy's status says what it cannot decide", async () => {
+      const [stored] = await lab.client.objects({ kind: "AuthorizationPolicy", namespace: "app", name: "admin-paths" });
+      return JSON.stringify(stored?.status ?? {}).includes("UnsupportedValue");
+    });
   });
 
   it("refuses a service whose waypoint does not exist, rather than going around it", async () => {
