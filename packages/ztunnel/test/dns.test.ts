@@ -1,7 +1,7 @@
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
-import { createServer, type Server } from "node:net";
+import { type AddressInfo, createServer, type Server } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ipOf } from "@ambit/shared/net";
 import { linuxPlatform } from "@ambit/shared/platform";
@@ -57,16 +57,17 @@ describe("DnsProxy on loopback sockets", () => {
     upstream.on("message", (message, from) =>
       behave(message, (answer) => upstream.send(answer, from.port, from.address)),
     );
-    upstream.bind(0, "127.0.0.1");
-    await once(upstream, "listening");
     upstreamTcp = createServer((socket) => {
       socket.on("data", (chunk: Buffer) => {
         const answer = respond(chunk.subarray(2), "192.0.2.2");
         socket.write(Buffer.concat([Buffer.from([answer.length >> 8, answer.length & 255]), answer]));
       });
     });
-    upstreamTcp.listen(upstream.address().port, "127.0.0.1");
+    // TCP chooses the port: connections that are over keep many of its ports, hardly any of UDP's.
+    upstreamTcp.listen(0, "127.0.0.1");
     await once(upstreamTcp, "listening");
+    upstream.bind((upstreamTcp.address() as AddressInfo).port, "127.0.0.1");
+    await once(upstream, "listening");
     records = [];
     const upstreams = [`127.0.0.1:${upstream.address().port}`];
     proxy = new DnsProxy({
@@ -81,15 +82,16 @@ describe("DnsProxy on loopback sockets", () => {
         ({ namespace: "shop", network: "", canonicalName: "web", canonicalRevision: "v1" }) as Workload,
       record: (record) => records.push(record),
     });
-    const fd = linuxPlatform.bindUdp({ ip: ipOf("127.0.0.1"), port: 0, reusePort: true });
-    port = linuxPlatform.boundPort(fd);
+    const listener = linuxPlatform.listenTcp({ ip: ipOf("127.0.0.1"), port: 0, reusePort: true });
+    port = linuxPlatform.boundPort(listener);
+    const fd = linuxPlatform.bindUdp({ ip: ipOf("127.0.0.1"), port, reusePort: true });
     const onSocket = (message: unknown): void => {
       served = (message as { socket: UdpSocket }).socket;
     };
     subscribe("udp.socket", onSocket);
     proxy.serveUdp(fd, 4);
     unsubscribe("udp.socket", onSocket);
-    proxy.serveTcp(linuxPlatform.listenTcp({ ip: ipOf("127.0.0.1"), port, reusePort: true }));
+    proxy.serveTcp(listener);
   });
 
   afterEach(() => {
