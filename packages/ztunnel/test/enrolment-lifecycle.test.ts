@@ -346,7 +346,7 @@ privileged("enrolment", () => {
     await round();
     const before = openDescriptors();
     for (let index = 0; index < 3; index++) await round();
-    expect(openDescriptors()).toBeLessThanOrEqual(before);
+    await eventually("all is closed", () => openDescriptors() <= before);
   });
 
   it("repeats writing the annotation until the API takes it", async () => {
