@@ -161,6 +161,9 @@ describe("a cluster", () => {
       baseEjectionMs: 30_000,
       maximumEjectionMs: 300_000,
       maximumEjectionPercent: 10,
+      statistics: [
+        { of: "answers", minimumEndpoints: 5, minimumRequests: 100, rule: { kind: "success-rate", deviations: 1.9 } },
+      ],
     });
     const outlierDetection = {
       consecutive5xx: 7,
@@ -172,6 +175,13 @@ describe("a cluster", () => {
       interval: "1s",
       baseEjectionTime: "600s",
       maxEjectionPercent: 100,
+      enforcingSuccessRate: 0,
+      enforcingFailurePercentage: 100,
+      failurePercentageThreshold: 60,
+      enforcingLocalOriginSuccessRate: 0,
+      enforcingFailurePercentageLocalOrigin: 100,
+      failurePercentageMinimumHosts: 2,
+      failurePercentageRequestVolume: 7,
     };
     expect(compile({ outlierDetection }).outlierDetection).toEqual({
       consecutive5xx: 0,
@@ -182,6 +192,12 @@ describe("a cluster", () => {
       baseEjectionMs: 600_000,
       maximumEjectionMs: 600_000,
       maximumEjectionPercent: 100,
+      statistics: (["answers", "local"] as const).map((of) => ({
+        of,
+        minimumEndpoints: 2,
+        minimumRequests: 7,
+        rule: { kind: "failure-percentage", thresholdPercent: 60 },
+      })),
     });
   });
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from "@jest/globals";
 import type { AttemptOutcome } from "./attempt-outcome.ts";
 import { type ClusterBalancers, createClusterBalancers, type PickRequest, type PickToken } from "./cluster-balancer.ts";
 import type { EndpointEvent } from "./cluster-state.ts";
-import type { Cluster, LocalityEndpoints } from "./model.ts";
+import type { Cluster, LocalityEndpoints, StatisticalDetector } from "./model.ts";
 import {
   buildCluster,
   buildEndpoint,
@@ -421,6 +421,28 @@ describe("outlier detection", () => {
     balancers.update(clustersOf({ ...buildCluster(2), outlierDetection: strict.outlierDetection }));
     balancers.finished(leaving!, FAILURE);
     expect(events).toEqual([]);
+  });
+
+  it("ejects who fails every other request once the interval is over, and judges the next one afresh", () => {
+    const statistics: StatisticalDetector[] = [
+      { of: "answers", minimumEndpoints: 3, minimumRequests: 10, rule: { kind: "success-rate", deviations: 1 } },
+    ];
+    const judged = { ...cluster, outlierDetection: { ...OUTLIERS, statistics } };
+    const { balancers, events, clock } = setUp(judged);
+    let turn = 0;
+    const everyOther = (key: string) => (key === BAD && turn++ % 2 === 0 ? FAILURE : SUCCESS);
+    for (let n = 0; n < 60; n += 1) exchange(balancers, judged, everyOther);
+    expect(events).toEqual([]);
+    clock.advance(10_000);
+    exchange(balancers, judged, everyOther);
+    expect(events).toEqual([
+      { kind: "ejected", cluster: cluster.name, endpoint: BAD, reason: "success-rate", durationMs: 30_000 },
+    ]);
+    for (let round = 0; round < 2; round += 1) {
+      for (let n = 0; n < 60; n += 1) exchange(balancers, judged, () => SUCCESS);
+      clock.advance(10_000);
+    }
+    expect(events).toHaveLength(1);
   });
 
   it("never ejects the last endpoint, however it fails", () => {

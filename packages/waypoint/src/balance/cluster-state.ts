@@ -8,7 +8,7 @@ import { CircuitBreaker } from "./circuit-breaker.ts";
 import { buildEndpointSet, type EndpointSet, type LiveLocality } from "./endpoint-set.ts";
 import { LevelTables } from "./level-tables.ts";
 import { LiveEndpoint } from "./live-endpoint.ts";
-import type { Cluster, Endpoint, LocalityEndpoints } from "./model.ts";
+import type { Cluster, Endpoint, LocalityEndpoints, OutlierDetection } from "./model.ts";
 import {
   type AttemptResult,
   applyOutcome,
@@ -20,6 +20,7 @@ import {
   NEVER_EJECTED,
   probeIsDue,
 } from "./outlier-detection.ts";
+import { outliersOf } from "./outlier-statistics.ts";
 import { observeLatency } from "./peak-ewma.ts";
 import { Picker, type PickOptions } from "./picker.ts";
 
@@ -50,6 +51,7 @@ export class ClusterState {
   #picker: Picker | undefined;
   /** When the first ejected endpoint should be probed. */
   #probeDueMs = Number.POSITIVE_INFINITY;
+  #intervalEndsMs = 0;
 
   constructor(
     cluster: Cluster,
@@ -133,13 +135,33 @@ export class ClusterState {
   #count(live: LiveEndpoint, result: AttemptResult, nowMs: number): void {
     const config = this.#cluster.outlierDetection;
     if (config === undefined || !live.present) return;
+    if (config.statistics.length > 0) this.#tally(live, result, config, nowMs);
     const { state, ejects } = applyOutcome(live.outlier, result, config);
     live.outlier = state;
-    if (ejects === undefined || !mayEject(this.#pool(), config)) return;
-    live.outlier = eject(state, ejects, config, nowMs);
+    if (ejects !== undefined) this.#eject(live, ejects, config, nowMs);
+  }
+
+  /** Judges the interval that is over, if one is, and counts the result in the running one. */
+  #tally(live: LiveEndpoint, result: AttemptResult, config: OutlierDetection, nowMs: number): void {
+    if (nowMs >= this.#intervalEndsMs) {
+      this.#intervalEndsMs = nowMs + config.intervalMs;
+      const serving = this.present().filter(({ outlier }) => outlier.phase === "in");
+      const outliers = outliersOf(
+        serving.map((endpoint) => ({ endpoint, results: endpoint.interval })),
+        config.statistics,
+      );
+      for (const endpoint of this.present()) endpoint.interval.clear();
+      for (const { endpoint, reason } of outliers) this.#eject(endpoint, reason, config, nowMs);
+    }
+    if (live.outlier.phase === "in") live.interval.add(result, config.splitsLocalErrors);
+  }
+
+  #eject(live: LiveEndpoint, reason: EjectionReason, config: OutlierDetection, nowMs: number): void {
+    if (!mayEject(this.#pool(), config)) return;
+    live.outlier = eject(live.outlier, reason, config, nowMs);
     this.#healthChanged();
     const durationMs = live.outlier.sinceMs - nowMs;
-    this.#onEvent({ kind: "ejected", cluster: this.#cluster.name, endpoint: live.key, reason: ejects, durationMs });
+    this.#onEvent({ kind: "ejected", cluster: this.#cluster.name, endpoint: live.key, reason, durationMs });
   }
 
   #probed(live: LiveEndpoint, nowMs: number): void {

@@ -1,5 +1,6 @@
 import type { Endpoint, SlowStart } from "./model.ts";
 import { NEVER_EJECTED, type OutlierState } from "./outlier-detection.ts";
+import { IntervalResults } from "./outlier-statistics.ts";
 import { slowStartFactor } from "./slow-start.ts";
 
 /** Whether an endpoint takes requests, by what the control plane says of it and by how it answered. */
@@ -19,6 +20,7 @@ export class LiveEndpoint {
   started = 0;
   failed = 0;
   outlier: OutlierState = NEVER_EJECTED;
+  readonly interval = new IntervalResults();
   /** When slow start began: it joined, turned healthy, or came back from an ejection. Monotonic. */
   warmsSinceMs: number;
   /** Peak EWMA; undefined until the first sample. */

@@ -79,6 +79,20 @@ export interface OutlierDetection {
   readonly baseEjectionMs: number;
   readonly maximumEjectionMs: number;
   readonly maximumEjectionPercent: number;
+  /** Judged over all endpoints together at the end of each interval. */
+  readonly statistics: readonly StatisticalDetector[];
+}
+
+/** Needs so many endpoints with so many requests each in the interval; else it says nothing. */
+export interface StatisticalDetector {
+  /** "local": connections that came about, "answers": what was said on them (and all, unless local errors are split). */
+  readonly of: "answers" | "local";
+  readonly minimumEndpoints: number;
+  readonly minimumRequests: number;
+  readonly rule: /** Less than the mean success rate by more than so many standard deviations. */
+    | { readonly kind: "success-rate"; readonly deviations: number }
+    /** At least so many percent failed. */
+    | { readonly kind: "failure-percentage"; readonly thresholdPercent: number };
 }
 
 /** Undefined = without limit. */

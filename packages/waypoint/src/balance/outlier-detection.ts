@@ -10,7 +10,7 @@
  * again); one endpoint may always be ejected (with the default of 10 % a service of less than ten would have no
  * ejection at all); and never the last one.
  */
-import type { OutlierDetection } from "./model.ts";
+import type { OutlierDetection, StatisticalDetector } from "./model.ts";
 
 /** How a request to an endpoint ended, as far as its health goes. */
 export type AttemptResult =
@@ -25,7 +25,11 @@ export type AttemptResult =
   /** We gave it up: says nothing of the endpoint. */
   | "cancelled";
 
-export type EjectionReason = "consecutive-5xx" | "consecutive-gateway-errors" | "consecutive-local-failures";
+export type EjectionReason =
+  | "consecutive-5xx"
+  | "consecutive-gateway-errors"
+  | "consecutive-local-failures"
+  | StatisticalDetector["rule"]["kind"];
 
 export interface OutlierState {
   readonly phase: "in" | "ejected" | "probing";

@@ -20,6 +20,7 @@ export const OUTLIERS: OutlierDetection = {
   baseEjectionMs: 30_000,
   maximumEjectionMs: 300_000,
   maximumEjectionPercent: 50,
+  statistics: [],
 };
 
 /** Endpoint `10.0.0.<n>:8080`. */

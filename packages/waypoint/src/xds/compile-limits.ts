@@ -9,7 +9,7 @@ import { RoutingPriority } from "@ambit/envoy-api/envoy/config/core/v3/base";
 import { fromBinary } from "@bufbuild/protobuf";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { DurationSchema } from "@bufbuild/protobuf/wkt";
-import type { CircuitBreakers, OutlierDetection, RetryBudgetConfig } from "../balance/model.ts";
+import type { CircuitBreakers, OutlierDetection, RetryBudgetConfig, StatisticalDetector } from "../balance/model.ts";
 import { at } from "./invalid-field.ts";
 import { durationMs, durationOr } from "./values.ts";
 
@@ -71,5 +71,32 @@ export function compileOutlierDetection(message: OutlierMessage): OutlierDetecti
     baseEjectionMs,
     maximumEjectionMs: Math.max(maximumMs, baseEjectionMs),
     maximumEjectionPercent: Math.min(message.maxEjectionPercent ?? 10, 100),
+    statistics: [...statisticsOf(message, "answers"), ...(splits ? statisticsOf(message, "local") : [])],
   };
+}
+
+/** Envoy's defaults: the success rate is judged unless it is switched off (istiod does), the failure percentage not. */
+function statisticsOf(message: OutlierMessage, of: StatisticalDetector["of"]): StatisticalDetector[] {
+  const enforcing =
+    of === "answers"
+      ? { rate: message.enforcingSuccessRate, failures: message.enforcingFailurePercentage }
+      : { rate: message.enforcingLocalOriginSuccessRate, failures: message.enforcingFailurePercentageLocalOrigin };
+  const detectors: StatisticalDetector[] = [];
+  if ((enforcing.rate ?? 100) > 0) {
+    detectors.push({
+      of,
+      minimumEndpoints: message.successRateMinimumHosts ?? 5,
+      minimumRequests: message.successRateRequestVolume ?? 100,
+      rule: { kind: "success-rate", deviations: (message.successRateStdevFactor ?? 1_900) / 1_000 },
+    });
+  }
+  if ((enforcing.failures ?? 0) > 0) {
+    detectors.push({
+      of,
+      minimumEndpoints: message.failurePercentageMinimumHosts ?? 5,
+      minimumRequests: message.failurePercentageRequestVolume ?? 50,
+      rule: { kind: "failure-percentage", thresholdPercent: Math.min(message.failurePercentageThreshold ?? 85, 100) },
+    });
+  }
+  return detectors;
 }

@@ -138,6 +138,7 @@ function outlierDetection(outlier: Fields): Init<typeof OutlierDetectionSchema> 
   const [interval, base] = [milliseconds(outlier["interval"]), milliseconds(outlier["baseEjectionTime"])];
   return {
     enforcingSuccessRate: 0,
+    enforcingLocalOriginSuccessRate: 0,
     ...(errors !== undefined && { consecutive5xx: errors, enforcingConsecutive5xx: errors > 0 ? 100 : 0 }),
     ...(gateway !== undefined && {
       consecutiveGatewayFailure: gateway,
@@ -147,7 +148,6 @@ function outlierDetection(outlier: Fields): Init<typeof OutlierDetectionSchema> 
     ...(local !== undefined && {
       consecutiveLocalOriginFailure: local,
       enforcingConsecutiveLocalOriginFailure: local > 0 ? 100 : 0,
-      enforcingLocalOriginSuccessRate: 0,
     }),
     ...(interval && { interval: duration(interval) }),
     ...(base && { baseEjectionTime: duration(base) }),

@@ -71,6 +71,7 @@ describe("a cluster", () => {
           baseEjectionTime: { seconds: 60n },
           maxEjectionPercent: 50,
           enforcingSuccessRate: 0,
+          enforcingLocalOriginSuccessRate: 0,
         },
       },
     ],
