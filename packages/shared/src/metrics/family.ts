@@ -26,6 +26,7 @@ interface Series<T> {
 export const DEFAULT_MAX_SERIES = 10_000;
 
 const MAX_LABEL_LENGTH = 512;
+const MAX_LABELS = 64;
 
 export interface FamilyInit {
   readonly name: string;
@@ -45,7 +46,7 @@ export class Family<T> {
   readonly name: string;
   readonly help: string;
   readonly type: FamilyInit["type"];
-  readonly labelNames: readonly string[];
+  readonly #labelNames: string[];
   readonly #maxSeries: number;
   readonly #overflow: (values: LabelValues) => LabelValues;
   readonly #makeCell: (values: LabelValues) => T;
@@ -57,11 +58,22 @@ export class Family<T> {
     this.name = init.name;
     this.help = init.help;
     this.type = init.type;
-    this.labelNames = init.labelNames;
+    this.#labelNames = [...init.labelNames];
     this.#maxSeries = init.maxSeries ?? DEFAULT_MAX_SERIES;
     this.#overflow = init.overflow ?? ((values) => values.map(() => "other"));
     this.#makeCell = makeCell;
     this.#now = now;
+  }
+
+  get labelNames(): readonly string[] {
+    return this.#labelNames;
+  }
+
+  /** One label more; series made before have no value for it. @returns its place, undefined when there is no room */
+  addLabel(name: string): number | undefined {
+    const found = this.#labelNames.indexOf(name);
+    if (found >= 0) return found;
+    return this.#labelNames.length < MAX_LABELS ? this.#labelNames.push(name) - 1 : undefined;
   }
 
   /** The series of these label values. Keep the result where the label set is known beforehand. */

@@ -32,6 +32,11 @@ export interface Sample {
   readonly value: number;
 }
 
+/** Labels that a series has no place for are left out: to Prometheus, an empty one is the same. */
+export function labelsOf(names: readonly string[], values: LabelValues): Record<string, string> {
+  return Object.fromEntries(names.slice(0, values.length).map((name, index) => [name, values[index] ?? ""]));
+}
+
 /** Cumulative buckets, sum and count of one series. */
 export function samplesOf(
   name: string,
@@ -39,7 +44,7 @@ export function samplesOf(
   bounds: readonly number[],
   cell: HistogramCell,
 ): readonly Sample[] {
-  const labels = Object.fromEntries(labelNames.map((label, index) => [label, cell.labels[index] ?? ""]));
+  const labels = labelsOf(labelNames, cell.labels);
   const samples: Sample[] = [];
   let total = 0;
   for (const [index, count] of cell.counts.entries()) {

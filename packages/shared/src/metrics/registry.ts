@@ -1,8 +1,8 @@
-import { type Metric, Counter as PromCounter, Gauge as PromGauge, Registry as PromRegistry } from "prom-client";
+import { type Metric, Gauge as PromGauge, Registry as PromRegistry } from "prom-client";
 import { invariant } from "../errors/index.ts";
 import { type Clock, systemClock } from "../time/index.ts";
-import { type Counter, Family, type FamilyInit, type Gauge, type Histogram, type LabelValues } from "./family.ts";
-import { createHistogramCell, type HistogramCell, samplesOf } from "./histogram-cell.ts";
+import { type Counter, Family, type FamilyInit, type Gauge, type Histogram } from "./family.ts";
+import { createHistogramCell, type HistogramCell, labelsOf, samplesOf } from "./histogram-cell.ts";
 
 type Describe = Omit<FamilyInit, "type">;
 
@@ -29,6 +29,13 @@ interface Entry {
   publish(): void;
 }
 
+interface Printed {
+  readonly name: string;
+  readonly help: string;
+  readonly type: "counter" | "histogram";
+  readonly values: () => readonly object[];
+}
+
 /**
  * prom-client holds the names and writes the text. Counting itself is adding to a plain number: prom-client looks a label
  * set up by its text at every call, which a scrape can afford and a connection cannot.
@@ -47,16 +54,21 @@ export function createRegistry(clock: Clock = systemClock): MetricsRegistry {
     invariant(/^[a-z_][a-z0-9_]*$/.test(name) && !entries.has(name), `metric ${name} is registered once`);
     return { name, help: help.replace(/\n/g, " "), labelNames: [...labelNames], registers: [prom] };
   };
+  /** prom-client's own metrics hash the label set at every use; it only needs to print ours. */
+  const print = <T>({ values, ...shown }: Printed, family: Family<T>): Family<T> => {
+    prom.registerMetric({ ...shown, get: async () => ({ ...shown, values: values() }) } as unknown as Metric);
+    return add(family, () => {});
+  };
   return {
     counter(describe) {
-      const metric = new PromCounter(promInit(describe));
-      return add(
-        new Family<Counter & { value: number }>({ ...describe, type: "counter" }, counterCell, now),
-        (family) => {
-          metric.reset();
-          for (const { values, cell } of family.entries()) metric.inc(labelsOf(family.labelNames, values), cell.value);
-        },
-      );
+      const { name, help } = promInit(describe);
+      const family = new Family<Counter & { value: number }>({ ...describe, type: "counter" }, counterCell, now);
+      const values = () =>
+        [...family.entries()].map(({ values, cell }) => ({
+          labels: labelsOf(family.labelNames, values),
+          value: cell.value,
+        }));
+      return print({ name, help, type: "counter", values }, family);
     },
     gauge(describe) {
       const metric = new PromGauge(promInit(describe));
@@ -66,23 +78,16 @@ export function createRegistry(clock: Clock = systemClock): MetricsRegistry {
       });
     },
     histogram({ buckets, ...describe }) {
-      const { name, help, labelNames } = promInit(describe);
+      const { name, help } = promInit(describe);
       const bounds = [...buckets].sort((a, b) => a - b);
       const family = new Family<HistogramCell>(
         { ...describe, type: "histogram" },
         (values) => createHistogramCell(bounds, values),
         now,
       );
-      const values = () => [...family.entries()].flatMap(({ cell }) => samplesOf(name, labelNames, bounds, cell));
-      // prom-client's own histogram hashes the label set at every observation; it only needs to print ours.
-      const printed = {
-        name,
-        help,
-        type: "histogram",
-        get: async () => ({ name, help, type: "histogram", values: values() }),
-      };
-      prom.registerMetric(printed as unknown as Metric);
-      return add<Histogram>(family, () => {});
+      const values = () =>
+        [...family.entries()].flatMap(({ cell }) => samplesOf(name, family.labelNames, bounds, cell));
+      return print<Histogram>({ name, help, type: "histogram", values }, family);
     },
     beforeScrape: (task) => tasks.push(task),
     describe: () =>
@@ -103,9 +108,6 @@ export function createRegistry(clock: Clock = systemClock): MetricsRegistry {
     },
   };
 }
-
-const labelsOf = (names: readonly string[], values: LabelValues): Record<string, string> =>
-  Object.fromEntries(names.map((name, index) => [name, values[index] ?? ""]));
 
 function counterCell(): Counter & { value: number } {
   const cell = {
