@@ -96,7 +96,7 @@ export async function startControlPlane(config: ControlPlaneConfig, seams: Contr
     async stop() {
       credentials.stop();
       await source.stop();
-      state.stop();
+      await state.stop();
       await Promise.all([stopServer(server), admin.close(STOP_GRACE_MS)]);
     },
   };

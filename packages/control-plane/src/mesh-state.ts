@@ -28,6 +28,7 @@ const WITH_STATUS = new Set([
   "AuthorizationPolicy",
   "PeerAuthentication",
   "RequestAuthentication",
+  "Telemetry",
   "Service",
   "ServiceEntry",
   "Gateway",
@@ -129,9 +130,11 @@ export class MeshState {
     });
   }
 
-  stop(): void {
+  /** Resolves when nothing more will be written to objects. */
+  stop(): Promise<void> {
     this.#progress.stop();
     this.ads.stop();
+    return this.#statuses.settled();
   }
 
   #createAds(authenticate: AuthenticateCaller): AdsService {

@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, readFile, rename, rm, unlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readdir, readFile, rename, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createLogSystem } from "@ambit/shared/log";
 import { systemClock } from "@ambit/shared/time";
 import { ADDRESS_TYPE_URL, AUTHORIZATION_TYPE_URL } from "@ambit/shared/xds";
 import { eventually } from "@ambit/testing/eventually";
+import { temporaryFolder } from "@ambit/testing/files";
 import { status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
 import { type ControlPlane, startControlPlane } from "../src/app.ts";
@@ -17,9 +17,9 @@ let cleanups: (() => unknown)[] = [];
 let logged: string[];
 
 beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), "ambit-cp-"));
+  dir = temporaryFolder("cp");
   await mkdir(join(dir, "objects"));
-  cleanups = [() => rm(dir, { recursive: true, force: true })];
+  cleanups = [];
   logged = [];
   const digest = (token: string) => createHash("sha256").update(token).digest("hex");
   await writeFile(
@@ -327,6 +327,22 @@ describe("objects that are wrong", () => {
 });
 
 describe("status on objects", () => {
+  it("are not written any more by a control plane that has stopped", async () => {
+    const services = Array.from(
+      { length: 200 },
+      (_, at) =>
+        `apiVersion: v1\nkind: Service\nmetadata: { name: s${at}, namespace: shop, labels: { istio.io/use-waypoint: wp } }\nspec: { ports: [{ port: 80 }] }\n---\n`,
+    );
+    await write("a.yaml", services.join(""));
+    const controlPlane = await start();
+    const listing = () => readdir(join(dir, "objects"), { recursive: true });
+    await eventually("it has begun to write", async () => (await listing()).length > 10);
+    await controlPlane.stop();
+    const written = await listing();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(await listing()).toEqual(written);
+  });
+
   it("keeps its time over a restart and vanishes with its reason", async () => {
     const service = (labels: string): string =>
       `apiVersion: v1\nkind: Service\nmetadata: { name: web, namespace: shop, labels: { ${labels} } }\nspec: { ports: [{ port: 80 }] }\n`;

@@ -1,25 +1,25 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { eventually } from "@ambit/testing/eventually";
+import { temporaryFolder } from "@ambit/testing/files";
 import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
 
 const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 
 let dir: string;
-let children: ChildProcess[];
+let started: Running[];
 
-beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), "ambit-cp-process-"));
-  children = [];
+beforeEach(() => {
+  dir = temporaryFolder("cp-process");
+  started = [];
 });
 
 afterEach(async () => {
-  for (const child of children) child.kill("SIGKILL");
-  await rm(dir, { recursive: true, force: true });
+  for (const { child } of started) child.kill("SIGKILL");
+  await Promise.all(started.map(({ exit }) => exit()));
 });
 
 interface Running {
@@ -34,11 +34,13 @@ function run(env: Record<string, string>, args: readonly string[] = []): Running
     env,
     stdio: ["ignore", "pipe", "pipe"],
   });
-  children.push(child);
   let output = "";
-  const exited = once(child, "exit").then(([code]) => code as number | null);
+  // Not "exit", which may come before the last of its output.
+  const exited = once(child, "close").then(([code]) => code as number | null);
   for (const stream of [child.stdout, child.stderr]) stream?.on("data", (data: Buffer) => (output += data.toString()));
-  return { child, output: () => output, exit: () => exited };
+  const running = { child, output: () => output, exit: () => exited };
+  started.push(running);
+  return running;
 }
 
 const goodEnv = (): Record<string, string> => ({
@@ -56,7 +58,7 @@ const serving = (running: Running): Promise<true> =>
       if (running.child.exitCode !== null) throw new Error(running.output());
       return running.output().includes("serving");
     },
-    20_000,
+    40_000,
   );
 
 describe("the control-plane process", () => {
@@ -93,7 +95,7 @@ describe("the control-plane process", () => {
   it("waits for a folder of objects that is not there, says so, and still ends when told to", async () => {
     await writeFile(join(dir, "tokens.json"), '{"nodes": {}}');
     const running = run(goodEnv());
-    await eventually("it says so", () => running.output().includes("KUBE_SOURCE_UNREADABLE"), 20_000);
+    await eventually("it says so", () => running.output().includes("KUBE_SOURCE_UNREADABLE"), 40_000);
     expect(running.output()).not.toContain("serving");
     running.child.kill("SIGTERM");
     expect(await running.exit()).toBe(0);
@@ -102,7 +104,7 @@ describe("the control-plane process", () => {
   it("starts serving once the folder appears", async () => {
     await writeFile(join(dir, "tokens.json"), '{"nodes": {}}');
     const running = run(goodEnv());
-    await eventually("it waits", () => running.output().includes("KUBE_SOURCE_UNREADABLE"), 20_000);
+    await eventually("it waits", () => running.output().includes("KUBE_SOURCE_UNREADABLE"), 40_000);
     await mkdir(join(dir, "objects"));
     await serving(running);
   });

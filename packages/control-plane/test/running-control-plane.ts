@@ -1,10 +1,10 @@
 /** A whole control plane over a folder of objects, its clients, and what it tells of itself. Real files, gRPC and TLS. */
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createLogSystem } from "@ambit/shared/log";
 import { systemClock } from "@ambit/shared/time";
+import { temporaryFolder } from "@ambit/testing/files";
 import { type ControlPlane, startControlPlane } from "../src/app.ts";
 import { parseConfig } from "../src/config/index.ts";
 import { CLUSTER_TYPE_URL, ENDPOINT_TYPE_URL, LISTENER_TYPE_URL, ROUTE_TYPE_URL } from "../src/push/index.ts";
@@ -28,7 +28,6 @@ export class RunningControlPlane {
 
   private constructor(dir: string) {
     this.dir = dir;
-    this.#cleanups.push(() => rm(dir, { recursive: true, force: true, maxRetries: 10 }));
   }
 
   /** @param files  what is there when it starts, by name */
@@ -36,7 +35,7 @@ export class RunningControlPlane {
     files: Readonly<Record<string, string | Buffer>> = {},
     pods: readonly string[] = [],
   ): Promise<RunningControlPlane> {
-    const made = new RunningControlPlane(await mkdtemp(join(tmpdir(), "ambit-case-")));
+    const made = new RunningControlPlane(temporaryFolder("case"));
     await mkdir(join(made.dir, "objects"));
     const digest = (token: string): string => createHash("sha256").update(token).digest("hex");
     const workloads = pods.map((path) => {

@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ListenerSchema } from "@ambit/envoy-api/envoy/config/listener/v3/listener";
 import { createLogSystem } from "@ambit/shared/log";
 import { systemClock } from "@ambit/shared/time";
 import { ADDRESS_TYPE_URL, AUTHORIZATION_TYPE_URL } from "@ambit/shared/xds";
 import { eventually } from "@ambit/testing/eventually";
+import { temporaryFolder } from "@ambit/testing/files";
 import { fromBinary } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
@@ -20,9 +20,9 @@ let dir: string;
 let cleanups: (() => unknown)[] = [];
 
 beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), "ambit-wp-"));
+  dir = temporaryFolder("wp");
   await mkdir(join(dir, "objects"));
-  cleanups = [() => rm(dir, { recursive: true, force: true })];
+  cleanups = [];
   const digest = (token: string): string => createHash("sha256").update(token).digest("hex");
   const workload = (pod: string) => ({ namespace: "shop", serviceAccount: pod, pod, sha256: digest(`${pod}-token`) });
   await writeFile(

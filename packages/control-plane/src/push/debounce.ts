@@ -8,6 +8,7 @@ export class Debounce {
   readonly #task: () => void;
   #firstAt: number | undefined;
   #cancel = (): void => {};
+  #stopped = false;
 
   constructor(clock: Clock, quietMs: number, longestMs: number, task: () => void) {
     this.#clock = clock;
@@ -17,6 +18,7 @@ export class Debounce {
   }
 
   trigger(): void {
+    if (this.#stopped) return;
     const now = this.#clock.monotonic();
     this.#firstAt ??= now;
     this.#cancel();
@@ -27,8 +29,9 @@ export class Debounce {
     });
   }
 
+  /** For good: what is triggered afterwards does not happen. */
   stop(): void {
+    this.#stopped = true;
     this.#cancel();
-    this.#firstAt = undefined;
   }
 }
