@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock } from "@ambit/shared/time";
+import { temporaryFolder } from "@ambit/testing/files";
 import { Metadata } from "@grpc/grpc-js";
 import { describe, expect, it } from "@jest/globals";
 import { createJoinTokens, parseJoinTokens } from "./join-tokens.ts";
@@ -48,7 +48,7 @@ describe("parseJoinTokens", () => {
 
 describe("createJoinTokens", () => {
   it("knows everybody who comes at once, before the file was ever read", async () => {
-    const dir = await mkdtemp(join(tmpdir(), "ambit-tokens-"));
+    const dir = temporaryFolder("tokens");
     const path = join(dir, "tokens.json");
     const sha256 = createHash("sha256").update("secret").digest("hex");
     await writeFile(path, JSON.stringify({ nodes: { node1: sha256 } }));
@@ -57,6 +57,5 @@ describe("createJoinTokens", () => {
     metadata.set("authorization", "Bearer secret");
     const verdicts = await Promise.all(Array.from({ length: 20 }, () => authenticate(metadata)));
     expect(verdicts.filter(({ ok }) => !ok)).toEqual([]);
-    await rm(dir, { recursive: true });
   });
 });

@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readFileSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { temporaryFolder } from "@ambit/testing/files";
 import { describe, expect, it } from "@jest/globals";
 import { JoinTokens } from "./join-tokens.ts";
 
 const sha256 = (file: string): string => createHash("sha256").update(readFileSync(file)).digest("hex");
-const make = (): JoinTokens => new JoinTokens(join(mkdtempSync(join(tmpdir(), "ambit-tokens-")), "tokens"));
+const make = (): JoinTokens => new JoinTokens(join(temporaryFolder("tokens"), "tokens"));
 const hashes = (tokens: JoinTokens): unknown => JSON.parse(readFileSync(tokens.hashesFile, "utf8"));
 const POD = { uid: "u1", namespace: "shop", name: "waypoint-abc", serviceAccount: "waypoint" };
 
