@@ -4,6 +4,7 @@
  *
  * Differs: Envoy keeps a stream on the configuration it began with, for as long as it lasts.
  */
+import { LiveList } from "@ambit/shared/collections";
 import type { RouteModel } from "./model/route-model.ts";
 
 /** Something that was let in and can be cut. */
@@ -16,51 +17,28 @@ export interface LiveTraffic {
   report(): void;
 }
 
-interface Member {
-  readonly traffic: LiveTraffic;
-  /** Its place in the list; -1 once it has left. */
-  at: number;
-}
-
-/**
- * A list and not a Set: a Set that is filled and emptied all the time leaves its outgrown tables behind, each holding what
- * was in it and the next table, so that every request stayed in memory until the next full garbage collection.
- */
 export class LiveTrafficSet {
-  readonly #members: Member[] = [];
+  readonly #members = new LiveList<LiveTraffic>();
 
   get size(): number {
-    return this.#members.length;
+    return this.#members.size;
   }
 
   /** @returns to be called once, when it is over */
   add(traffic: LiveTraffic): () => void {
-    const member = { traffic, at: this.#members.length };
-    this.#members.push(member);
-    return () => this.#remove(member);
+    const member = this.#members.add(traffic);
+    return () => member.leave();
   }
 
-  /** Cutting one removes it from the list: the copy is what makes that safe. */
   modelChanged(model: RouteModel): void {
-    for (const { traffic } of [...this.#members]) traffic.reconsider(model);
+    for (const traffic of this.#members.values()) traffic.reconsider(model);
   }
 
   reportAll(): void {
-    for (const { traffic } of [...this.#members]) traffic.report();
+    for (const traffic of this.#members.values()) traffic.report();
   }
 
   cutAll(): void {
-    for (const { traffic } of [...this.#members]) traffic.cut();
-  }
-
-  /** The last one takes its place. */
-  #remove(member: Member): void {
-    if (member.at < 0) return;
-    const last = this.#members.pop();
-    if (last !== undefined && last !== member) {
-      this.#members[member.at] = last;
-      last.at = member.at;
-    }
-    member.at = -1;
+    for (const traffic of this.#members.values()) traffic.cut();
   }
 }

@@ -4,6 +4,7 @@
  * the client's proxy can tell its user why.
  */
 import type { Duplex } from "node:stream";
+import { LiveList, type LiveMember } from "@ambit/shared/collections";
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import { formatSocketAddress } from "@ambit/shared/net";
 import type { Clock } from "@ambit/shared/time";
@@ -60,7 +61,7 @@ const DRAIN_GRACE_MS = 1_000;
 
 export class TunnelServer {
   readonly #init: TunnelServerInit;
-  readonly #connections = new Set<DownstreamConnection>();
+  readonly #connections = new LiveList<DownstreamConnection>();
   #draining = false;
 
   constructor(init: TunnelServerInit) {
@@ -86,7 +87,7 @@ export class TunnelServer {
   /** HTTP connections end with what runs on them; TCP connections go on. */
   drain(): void {
     this.#draining = true;
-    for (const connection of this.#connections) connection.drain();
+    for (const connection of this.#connections.values()) connection.drain();
   }
 
   /** Declared TCP: nothing is sniffed, and the policy's answer is the CONNECT's. */
@@ -124,6 +125,8 @@ export class TunnelServer {
     const version = protocol === "http2" ? "HTTP/2" : "HTTP/1.1";
     // The one of the last request: where the port is no longer served, its log is told.
     let chain = first;
+    let member: LiveMember<DownstreamConnection> | undefined;
+    let isOver = false;
     const options: ServeOptions = {
       ...defaultServeOptions,
       clock,
@@ -132,12 +135,15 @@ export class TunnelServer {
         if (wasHandedOver) onRefused({ tunnel, error });
         else onUnreadable({ tunnel, chain, version, error });
       },
-      onClose: () => this.#connections.delete(connection),
+      onClose: () => {
+        isOver = true;
+        member?.leave();
+      },
     };
     const connection: DownstreamConnection = serveHttp(stream, protocol, options, (exchange) => {
       chain = this.#onRequest(tunnel, chain, exchange);
     });
-    this.#connections.add(connection);
+    if (!isOver) member = this.#connections.add(connection);
     // Its first bytes are here, and are a request's: it is served, as the last.
     if (this.#draining) clock.after(DRAIN_GRACE_MS, () => connection.drain());
   }

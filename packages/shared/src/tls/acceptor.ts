@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { createServer, type Server, type TLSSocket } from "node:tls";
+import { LiveList, type LiveMember } from "../collections/index.ts";
 import { ErrorCode, MeshError } from "../errors/index.ts";
 import { parseSpiffeId } from "../identity/index.ts";
 import { type Clock, systemClock } from "../time/index.ts";
@@ -12,9 +13,15 @@ const DEFAULT_MAX_PENDING = 512;
 
 /** One handshake under way. */
 interface Pending {
+  readonly socket: Socket;
   readonly remoteAddress: string;
   readonly cancelTimeout: () => void;
+  place: LiveMember<Pending> | undefined;
 }
+
+/** Where a socket keeps its handshake, so that no table has to. */
+const pendingKey = Symbol("ambit.handshake");
+type PendingSocket = Socket & { [pendingKey]?: Pending | undefined };
 
 /**
  * The HBONE server's TLS for one workload: client certificate required, chained to our own roots, of our own trust
@@ -36,8 +43,7 @@ class Acceptor implements HboneTlsAcceptor {
   readonly #clock: Clock;
   readonly #maxPending: number;
   readonly #server: Server;
-  /** Oldest first. */
-  readonly #pending = new Map<Socket, Pending>();
+  readonly #pending = new LiveList<Pending>();
   #material: IdentityMaterial;
   #closed = false;
 
@@ -69,12 +75,16 @@ class Acceptor implements HboneTlsAcceptor {
       return;
     }
     this.#makeRoom();
-    this.#pending.set(socket, {
+    const pending: Pending = {
+      socket,
       remoteAddress,
       cancelTimeout: this.#clock.after(this.#init.handshakeTimeoutMs, () =>
         this.#fail(socket, handshakeTimedOut("downstream", this.#init.handshakeTimeoutMs)),
       ),
-    });
+      place: undefined,
+    };
+    pending.place = this.#pending.add(pending);
+    (socket as PendingSocket)[pendingKey] = pending;
     // One turn later: when Node itself cut the peer, the reason comes in `tlsClientError`, after this.
     socket.once("close", () =>
       setImmediate(() => this.#fail(socket, handshakeFailed("downstream", "the peer closed the connection"))),
@@ -100,7 +110,7 @@ class Acceptor implements HboneTlsAcceptor {
 
   close(): void {
     this.#closed = true;
-    for (const socket of [...this.#pending.keys()]) {
+    for (const { socket } of this.#pending.values()) {
       this.#fail(socket, new MeshError(ErrorCode.CANCELLED, "the listener is closing"));
     }
   }
@@ -166,17 +176,18 @@ class Acceptor implements HboneTlsAcceptor {
   }
 
   #settle(socket: Socket): Pending | undefined {
-    const pending = this.#pending.get(socket);
+    const pending = (socket as PendingSocket)[pendingKey];
+    (socket as PendingSocket)[pendingKey] = undefined;
     pending?.cancelTimeout();
-    this.#pending.delete(socket);
+    pending?.place?.leave();
     return pending;
   }
 
   /** A real handshake lasts milliseconds; with the table full the oldest is the likeliest not to be one. */
   #makeRoom(): void {
-    const [oldest] = this.#pending.keys();
+    const { oldest } = this.#pending;
     if (this.#pending.size < this.#maxPending || oldest === undefined) return;
-    this.#fail(oldest, handshakeFailed("downstream", `more than ${this.#maxPending} handshakes under way`));
+    this.#fail(oldest.socket, handshakeFailed("downstream", `more than ${this.#maxPending} handshakes under way`));
   }
 
   #report(error: MeshError, remoteAddress: string): void {

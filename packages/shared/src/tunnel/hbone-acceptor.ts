@@ -1,6 +1,7 @@
 /** Serves HBONE for one identity: TLS first, then HTTP/2, then each stream to its handler. */
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import { LiveList, type LiveMember } from "../collections/index.ts";
 import { ErrorCode, MeshError } from "../errors/index.ts";
 import { createH2Session, type H2Options, type H2Session, type HeaderList } from "../http2/index.ts";
 import { type IpAddress, ipOf, type SocketAddress } from "../net/index.ts";
@@ -45,7 +46,7 @@ interface ServedSession {
 export class HboneAcceptor {
   private readonly init: HboneAcceptorInit;
   private tls: HboneTlsAcceptor | undefined;
-  private readonly sessions = new Set<ServedSession>();
+  private readonly sessions = new LiveList<ServedSession>();
   private readonly perPeer = new Map<IpAddress, number>();
   private draining = false;
 
@@ -83,19 +84,19 @@ export class HboneAcceptor {
 
   revocationsChanged(revocation: RevocationCheck): void {
     const error = new MeshError(ErrorCode.TLS_PEER_CERTIFICATE_REVOKED, "the peer's certificate was revoked");
-    for (const { session, peer } of [...this.sessions]) if (isPeerRevoked(peer, revocation)) session.destroy(error);
+    for (const { session, peer } of this.sessions.values()) if (isPeerRevoked(peer, revocation)) session.destroy(error);
   }
 
   /** GOAWAY to everybody; sessions end with their streams. */
   drain(): void {
     this.draining = true;
     this.tls?.close();
-    for (const { session } of [...this.sessions]) session.shutdown();
+    for (const { session } of this.sessions.values()) session.shutdown();
   }
 
   destroy(error: MeshError): void {
     this.drain();
-    for (const { session } of [...this.sessions]) session.destroy(error);
+    for (const { session } of this.sessions.values()) session.destroy(error);
   }
 
   private async handshake(socket: Socket): Promise<void> {
@@ -129,6 +130,7 @@ export class HboneAcceptor {
       return;
     }
     const tunnel: InboundTunnel = { peer, remote, local };
+    let member: LiveMember<ServedSession> | undefined;
     const served = {
       peer,
       session: createH2Session("server", socket, this.init.options, {
@@ -138,10 +140,10 @@ export class HboneAcceptor {
           this.init.onStream(tunnel, stream, headers);
           return stream;
         },
-        onClose: () => void this.sessions.delete(served),
+        onClose: () => member?.leave(),
       }),
     };
-    this.sessions.add(served);
+    member = this.sessions.add(served);
     if (this.draining) served.session.shutdown();
   }
 

@@ -8,6 +8,7 @@
  * Parity: ztunnel src/proxy/pool.rs. Differs: the peer's later SETTINGS count, full sessions come back, a failed dial
  * fails all who waited for it at once, expired and idle sessions are drained, the number of sessions is bounded.
  */
+import { LiveList, type LiveMember } from "../collections/index.ts";
 import { ErrorCode, MeshError } from "../errors/index.ts";
 import type { Clock } from "../time/index.ts";
 import { isPeerRevoked, type RevocationCheck } from "../tls/index.ts";
@@ -31,6 +32,8 @@ export interface PoolInit<Route extends TunnelRoute> {
 interface MemberOf extends PooledSession {
   /** Monotonic ms since when no stream runs; undefined = busy. */
   idleSince: number | undefined;
+  /** Its place among the retired. */
+  retired: LiveMember<MemberOf> | undefined;
 }
 
 interface Waiter {
@@ -42,7 +45,7 @@ interface Waiter {
 
 interface Line<Route> {
   readonly route: Route;
-  readonly members: Set<MemberOf>;
+  readonly members: MemberOf[];
   waiters: Waiter[];
   dialing: number;
 }
@@ -58,7 +61,7 @@ export class HbonePool<Route extends TunnelRoute, in Permit> {
   private readonly init: PoolInit<Route>;
   private readonly lines = new Map<string, Line<Route>>();
   /** Out of the pool and still carrying streams: what cuts connections must reach them too. */
-  private readonly retired = new Set<MemberOf>();
+  private readonly retired = new LiveList<MemberOf>();
   private sessionCount = 0;
   private cancelSweep: (() => void) | undefined;
   private closed = false;
@@ -126,21 +129,21 @@ export class HbonePool<Route extends TunnelRoute, in Permit> {
 
   private dropWhere(matches: (member: MemberOf) => boolean, how: "drain" | "destroy", error?: MeshError): void {
     const found = [...this.lines.values()].flatMap((line) =>
-      [...line.members].filter(matches).map((member) => ({ line, member })),
+      line.members.filter(matches).map((member) => ({ line, member })),
     );
     if (how === "drain") {
       for (const { line, member } of found) this.retire(line, member);
       return;
     }
     const cause = error ?? new MeshError(ErrorCode.CONNECTION_DRAINED, "the pod has left the mesh");
-    const retired = [...this.retired].filter(matches);
+    const retired = this.retired.values().filter(matches);
     for (const member of [...retired, ...found.map((one) => one.member)]) member.session.destroy(cause);
   }
 
   private lineOf(key: string, route: Route): Line<Route> {
     let line = this.lines.get(key);
     if (line === undefined) {
-      line = { route, members: new Set(), waiters: [], dialing: 0 };
+      line = { route, members: [], waiters: [], dialing: 0 };
       this.lines.set(key, line);
     }
     return line;
@@ -148,9 +151,11 @@ export class HbonePool<Route extends TunnelRoute, in Permit> {
 
   private withRoom(line: Line<Route>): MemberOf | undefined {
     const now = this.init.clock.now();
-    for (const member of line.members) {
+    for (let at = 0; at < line.members.length; ) {
+      const member = line.members[at]!;
       if (member.expiresAt <= now || !member.session.acceptsStreams) this.retire(line, member);
       else if (this.hasRoom(member)) return member;
+      else at++;
     }
     return undefined;
   }
@@ -195,7 +200,7 @@ export class HbonePool<Route extends TunnelRoute, in Permit> {
       const onGoaway = (): void => void (member !== undefined && this.retire(line, member));
       const dialed = await this.init.dial(line.route, { onCapacity: onRoom, onSettings: onRoom, onGoaway, onClose });
       line.dialing -= 1;
-      member = { ...dialed, route: line.route, opened: 0, idleSince: this.init.clock.monotonic() };
+      member = { ...dialed, route: line.route, opened: 0, idleSince: this.init.clock.monotonic(), retired: undefined };
     } catch (error) {
       line.dialing -= 1;
       onClose();
@@ -209,15 +214,15 @@ export class HbonePool<Route extends TunnelRoute, in Permit> {
       member.session.shutdown();
       return;
     }
-    line.members.add(member);
+    line.members.push(member);
     this.lines.set(key, line);
     this.planSweep();
     this.serveLine(key, line, member);
-    if (this.closed) this.retire(line, member);
+    if (this.closed && !over) this.retire(line, member);
   }
 
   private serveLine(key: string, line: Line<Route>, member: MemberOf): void {
-    while (line.members.has(member) && member.session.acceptsStreams && this.hasRoom(member)) {
+    while (line.members.includes(member) && member.session.acceptsStreams && this.hasRoom(member)) {
       const next = line.waiters.findIndex((waiter) => !waiter.fresh || member.opened === 0);
       const [waiter] = next < 0 ? [] : line.waiters.splice(next, 1);
       if (waiter === undefined) break;
@@ -235,21 +240,21 @@ export class HbonePool<Route extends TunnelRoute, in Permit> {
 
   /** Out of the pool; what runs on it ends in its own time. */
   private retire(line: Line<Route>, member: MemberOf): void {
-    line.members.delete(member);
-    this.retired.add(member);
+    remove(line.members, member);
+    member.retired ??= this.retired.add(member);
     member.session.shutdown();
     this.forgetLineIfEmpty(poolKey(line.route), line);
   }
 
   private forget(key: string, line: Line<Route>, member: MemberOf): void {
-    line.members.delete(member);
-    this.retired.delete(member);
+    remove(line.members, member);
+    member.retired?.leave();
     if (line.waiters.length > 0) this.dialAsNeeded(key, line);
     this.forgetLineIfEmpty(key, line);
   }
 
   private forgetLineIfEmpty(key: string, line: Line<Route>): void {
-    const empty = line.members.size === 0 && line.waiters.length === 0 && line.dialing === 0;
+    const empty = line.members.length === 0 && line.waiters.length === 0 && line.dialing === 0;
     if (empty && this.lines.get(key) === line) this.lines.delete(key);
   }
 
@@ -282,4 +287,9 @@ export class HbonePool<Route extends TunnelRoute, in Permit> {
     }
     return false;
   }
+}
+
+function remove<T>(items: T[], item: T): void {
+  const at = items.indexOf(item);
+  if (at >= 0) items.splice(at, 1);
 }

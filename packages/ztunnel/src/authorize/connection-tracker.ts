@@ -4,6 +4,7 @@
  *
  * Differs: ztunnel judges with the workload as it was at accept, only after policy pushes, and not during drain.
  */
+import { LiveList, type LiveMember } from "@ambit/shared/collections";
 import type { IpAddress } from "@ambit/shared/net";
 import type { Workload } from "@ambit/shared/workload";
 import type { AuthorizationRefusal, ConnectionAuthorizer, InboundSubject } from "./connection-authorizer.ts";
@@ -28,7 +29,7 @@ const SLICE = 1000;
 
 export class ConnectionTracker {
   private readonly init: TrackerInit;
-  private readonly byPod = new Map<string, Set<TrackedConnection>>();
+  private readonly byPod = new Map<string, LiveList<TrackedConnection>>();
   /** Pods to look at in the next pass; "all" after a policy change. */
   private pending: Set<string> | "all" = new Set();
   private planned = false;
@@ -37,16 +38,16 @@ export class ConnectionTracker {
     this.init = init;
   }
 
-  add(connection: TrackedConnection): void {
-    const existing = this.byPod.get(connection.podUid);
-    if (existing === undefined) this.byPod.set(connection.podUid, new Set([connection]));
-    else existing.add(connection);
-  }
-
-  remove(connection: TrackedConnection): void {
-    const set = this.byPod.get(connection.podUid);
-    set?.delete(connection);
-    if (set?.size === 0) this.byPod.delete(connection.podUid);
+  /** @returns to be called once, when it is over */
+  add(connection: TrackedConnection): () => void {
+    const { podUid } = connection;
+    const list = this.byPod.get(podUid) ?? new LiveList();
+    this.byPod.set(podUid, list);
+    const member = list.add(connection);
+    return () => {
+      member.leave();
+      if (list.size === 0 && this.byPod.get(podUid) === list) this.byPod.delete(podUid);
+    };
   }
 
   /** Policies changed: everything may be concerned. */
@@ -67,7 +68,7 @@ export class ConnectionTracker {
     if (ips.size === 0 || this.byPod.size === 0) return;
     const concerned: string[] = [];
     for (const [uid, connections] of this.byPod) {
-      for (const { subject } of connections) {
+      for (const { subject } of connections.values()) {
         if (!ips.has(subject.source.ip)) continue;
         concerned.push(uid);
         break;
@@ -87,17 +88,17 @@ export class ConnectionTracker {
     const uids = this.pending === "all" ? [...this.byPod.keys()] : [...this.pending];
     this.pending = new Set();
     this.planned = false;
-    this.judge(uids.flatMap((uid) => [...(this.byPod.get(uid) ?? [])]));
+    this.judge(uids.flatMap((uid) => this.byPod.get(uid)?.members() ?? []));
   }
 
-  private judge(connections: readonly TrackedConnection[]): void {
-    for (const connection of connections.slice(0, SLICE)) {
-      if (this.byPod.get(connection.podUid)?.has(connection) !== true) continue;
+  private judge(members: readonly LiveMember<TrackedConnection>[]): void {
+    for (const { value: connection } of members.slice(0, SLICE)) {
+      if (connection === undefined) continue;
       const destination = this.init.currentWorkload(connection.podUid) ?? connection.destinationAtAccept;
       const verdict = this.init.authorizer.authorizeInbound(connection.subject, destination);
       if (verdict.kind === "refused") connection.deny(verdict);
     }
-    const rest = connections.slice(SLICE);
+    const rest = members.slice(SLICE);
     if (rest.length > 0) setImmediate(() => this.judge(rest));
   }
 }

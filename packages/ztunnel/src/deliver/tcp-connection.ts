@@ -4,6 +4,7 @@
  * fills the buffer is in bulk: it reads into frames of its own, which are handed on without a copy, until it no longer does.
  */
 import net, { type OnReadOpts, Socket } from "node:net";
+import { LiveList, type LiveMember } from "@ambit/shared/collections";
 import { FRAME_HEADER_BYTES, POOLED_PAYLOAD_BYTES, recycleFrame, takeBlock, takeFrame } from "@ambit/shared/http2";
 import type { SocketAddress } from "@ambit/shared/net";
 import { ipOf } from "@ambit/shared/net";
@@ -57,13 +58,12 @@ const MAX_READ_FRAMES = 32;
 /** A frame that waited this long is given to the next connection in bulk. */
 const IDLE_FRAME_MS = 1_000;
 /** Connections with a frame of their own; the one that has not read for longest comes first. */
-const readingFrames = new Set<TcpConnection>();
+const readingFrames = new LiveList<TcpConnection>();
 
 /** Whether one more connection may have a frame. */
 function frameLeft(): boolean {
   if (readingFrames.size < MAX_READ_FRAMES) return true;
-  const [oldest] = readingFrames;
-  return oldest?.giveUpIdleFrame() ?? false;
+  return readingFrames.oldest?.giveUpIdleFrame() ?? false;
 }
 
 function onData(this: OwnedSocket, chunk: Buffer): void {
@@ -114,6 +114,7 @@ export class TcpConnection {
   private closed = false;
   /** The frame the next bytes are read into; absent = the shared buffer. */
   private readFrame: Buffer | undefined;
+  private readingMember: LiveMember<TcpConnection> | undefined;
   private readFrameSince = 0;
   private bufferChanged = false;
 
@@ -197,14 +198,15 @@ export class TcpConnection {
 
   private startReadFrame(): void {
     if (this.owner.onFrame === undefined || this.closed || !frameLeft()) return;
-    readingFrames.add(this);
+    this.readingMember = readingFrames.add(this);
     this.readFrame = takeFrame(READ_BUFFER_BYTES);
     this.readFrameSince = performance.now();
     this.bufferChanged = true;
   }
 
   private endReadFrame(): void {
-    readingFrames.delete(this);
+    this.readingMember?.leave();
+    this.readingMember = undefined;
     this.readFrame = undefined;
     this.bufferChanged = true;
   }

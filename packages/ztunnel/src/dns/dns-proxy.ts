@@ -1,6 +1,7 @@
 /** Stage "dns": the resolver of one pod, on its own 127.0.0.1:15053 and [::1]:15053. */
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { createServer, type Server, type Socket } from "node:net";
+import { LiveList } from "@ambit/shared/collections";
 import { type DnsQuery, type DnsReply, decodeQuery, encodeFault, encodeReply, rcodeOf } from "@ambit/shared/dns";
 import type { Random } from "@ambit/shared/time";
 import type { Workload } from "@ambit/shared/workload";
@@ -32,7 +33,7 @@ export class DnsProxy {
   readonly #init: DnsProxyInit;
   readonly #udp: UdpSocket[] = [];
   readonly #tcp: Server[] = [];
-  readonly #connections = new Set<Socket>();
+  readonly #connections = new LiveList<Socket>();
 
   constructor(init: DnsProxyInit) {
     this.#init = init;
@@ -64,7 +65,7 @@ export class DnsProxy {
   close(): void {
     for (const socket of this.#udp.splice(0)) closeDatagrams(socket);
     for (const server of this.#tcp.splice(0)) server.close();
-    for (const socket of this.#connections) socket.destroy();
+    for (const socket of this.#connections.values()) socket.destroy();
     this.#init.forwarder.close();
   }
 
@@ -122,11 +123,11 @@ export class DnsProxy {
   }
 
   #acceptTcp(socket: Socket): void {
-    this.#connections.add(socket);
+    const member = this.#connections.add(socket);
     let pending = Buffer.alloc(0);
     socket.setTimeout(TCP_IDLE_MS, () => socket.destroy());
     socket.on("error", () => socket.destroy());
-    socket.on("close", () => this.#connections.delete(socket));
+    socket.on("close", () => member.leave());
     socket.on("data", (chunk: Buffer) => {
       pending = Buffer.concat([pending, chunk]);
       if (pending.length > MAX_TCP_BACKLOG_BYTES) socket.destroy();

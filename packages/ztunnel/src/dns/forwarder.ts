@@ -2,6 +2,7 @@
 import { randomInt } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { connect, type Socket, Socket as TcpSocket } from "node:net";
+import { LiveList } from "@ambit/shared/collections";
 import { answersQuery, withId } from "@ambit/shared/dns";
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import { isIpv4, PROXY_MARK, parseAuthority, type SocketAddress } from "@ambit/shared/net";
@@ -25,7 +26,7 @@ export interface ForwarderInit {
 export class DnsForwarder {
   readonly #init: ForwarderInit;
   readonly #upstreams: readonly SocketAddress[];
-  readonly #cancels = new Set<() => void>();
+  readonly #underWay = new LiveList<() => void>();
   #closed = false;
 
   constructor(init: ForwarderInit) {
@@ -38,10 +39,10 @@ export class DnsForwarder {
 
   /** @returns the upstream's answer under the client's id. Throws MeshError when no upstream answered. */
   async forward(query: Buffer, transport: "udp" | "tcp"): Promise<Buffer> {
-    if (this.#cancels.size >= this.#init.maxInFlight) {
+    if (this.#underWay.size >= this.#init.maxInFlight) {
       throw new MeshError(
         ErrorCode.CONNECTION_LIMIT_REACHED,
-        `${this.#cancels.size} DNS questions of this pod are under way already`,
+        `${this.#underWay.size} DNS questions of this pod are under way already`,
       );
     }
     const sent = withId(query, randomInt(1, 0x10000));
@@ -60,7 +61,7 @@ export class DnsForwarder {
   /** Ends everything under way and refuses the rest: the namespace's descriptor may be closed, and its number reused. */
   close(): void {
     this.#closed = true;
-    for (const cancel of [...this.#cancels]) cancel();
+    for (const cancel of this.#underWay.values()) cancel();
   }
 
   #askUdp(sent: Buffer, upstream: SocketAddress): Promise<Buffer> {
@@ -125,7 +126,7 @@ export class DnsForwarder {
         if (settled) return;
         settled = true;
         clearTimeout(timer);
-        this.#cancels.delete(cancel);
+        member.leave();
         dispose();
         if (result instanceof Error) reject(result);
         else resolve(result);
@@ -134,7 +135,7 @@ export class DnsForwarder {
       const timeout = (): void =>
         settle(new MeshError(ErrorCode.UPSTREAM_CONNECT_TIMEOUT, "the DNS upstream did not answer in time"));
       const timer = setTimeout(timeout, this.#init.attemptTimeoutMs);
-      this.#cancels.add(cancel);
+      const member = this.#underWay.add(cancel);
       try {
         dispose = start(settle);
       } catch (error) {

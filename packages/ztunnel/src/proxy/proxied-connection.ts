@@ -1,4 +1,5 @@
 /** One connection from accept to its last record: who it belongs to, what cuts it, what is written about it. */
+import type { LiveMember } from "@ambit/shared/collections";
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import type { Workload } from "@ambit/shared/workload";
 import type { AuthorizationRefusal, InboundSubject, TrackedConnection } from "../authorize/index.ts";
@@ -19,6 +20,8 @@ export class ProxiedConnection implements RelayObserver, TrackedConnection {
   private readonly context: ProxyContext;
   private readonly pod: ServedPod;
   private readonly log: ConnectionLog;
+  private readonly place: LiveMember<ProxiedConnection>;
+  private untrack: (() => void) | undefined;
   private state: State;
   private announced = false;
   private loadOf: string | undefined;
@@ -29,7 +32,7 @@ export class ProxiedConnection implements RelayObserver, TrackedConnection {
     this.pod = pod;
     this.log = new ConnectionLog(context.records, context.clock, facts);
     this.state = { kind: "opening", abort };
-    pod.live.add(this);
+    this.place = pod.live.add(this);
   }
 
   /** What goes to every record of this connection, as known so far. */
@@ -56,7 +59,7 @@ export class ProxiedConnection implements RelayObserver, TrackedConnection {
   /** From here on, changes of the mesh or its policies may cut the connection. */
   track(subject: InboundSubject, destination: Workload): void {
     this.inbound = { subject, destination };
-    this.context.tracker.add(this);
+    this.untrack = this.context.tracker.add(this);
   }
 
   /** Counts towards the balancing load of a workload; at most one at a time. */
@@ -127,9 +130,9 @@ export class ProxiedConnection implements RelayObserver, TrackedConnection {
 
   private leave(): void {
     this.state = { kind: "over" };
-    this.pod.live.delete(this);
+    this.place.leave();
     this.loads(undefined);
-    if (this.inbound !== undefined) this.context.tracker.remove(this);
+    this.untrack?.();
   }
 }
 

@@ -1,4 +1,5 @@
 /** One enrolled pod as its connections see it. */
+import { LiveList } from "@ambit/shared/collections";
 import type { IpAddress } from "@ambit/shared/net";
 import type { Workload } from "@ambit/shared/workload";
 import type { DialOrigin } from "../deliver/index.ts";
@@ -11,7 +12,7 @@ export class ServedPod {
   readonly attachment: PodAttachment;
   readonly origin: DialOrigin & { gone: boolean };
   /** Every connection from the moment it was accepted. */
-  readonly live = new Set<ProxiedConnection>();
+  readonly live = new LiveList<ProxiedConnection>();
   /** Listeners are closed; what lives may end. */
   leaving = false;
   private readonly context: ProxyContext;

@@ -221,7 +221,7 @@ class Worker implements DataPlane {
     let open = 0;
     for (const [uid, { pod }] of this.pods) {
       const entry = { inbound: [] as LiveConnection[], outbound: [] as LiveConnection[] };
-      for (const connection of pod.live) entry[connection.facts.direction].push(connection.describe());
+      for (const connection of pod.live.values()) entry[connection.facts.direction].push(connection.describe());
       pods[uid] = entry;
       open += pod.live.size;
     }

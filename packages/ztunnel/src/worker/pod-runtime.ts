@@ -83,7 +83,7 @@ export class PodRuntime {
     if (this.pod.origin.gone) return;
     this.pod.origin.gone = true;
     this.drain();
-    for (const connection of [...this.pod.live]) connection.drained();
+    for (const connection of this.pod.live.values()) connection.drained();
     this.acceptor.destroy(new MeshError(ErrorCode.CONNECTION_DRAINED, "the pod has left the mesh"));
     const { netnsFd } = this.init.attachment;
     if (netnsFd !== undefined) this.init.context.platform.close(netnsFd);

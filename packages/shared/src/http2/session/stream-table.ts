@@ -4,11 +4,17 @@ import type { Stream } from "./stream.ts";
 /** How many streams that were cut are remembered, because frames sent before the peer knew may still come. */
 const REMEMBERED_CUTS = 1024;
 
-/** Which streams exist, existed, or were never opened. Only clients open streams here: push is refused. */
+/**
+ * Which streams exist, existed, or were never opened. Only clients open streams here: push is refused.
+ *
+ * Arrays, for the reason that `LiveList` gives. Streams come in the order of their ids, so that the list is sorted.
+ */
 export class StreamTable {
   readonly #role: "client" | "server";
-  readonly #open = new Map<number, Stream>();
-  readonly #cut = new Set<number>();
+  readonly #open: Stream[] = [];
+  /** The latest, as a ring. */
+  readonly #cut: number[] = [];
+  #nextCut = 0;
   #lastRemoteId = 0;
   #nextLocalId = 1;
   #remoteSeen = 0;
@@ -18,7 +24,7 @@ export class StreamTable {
   }
 
   get size(): number {
-    return this.#open.size;
+    return this.#open.length;
   }
 
   /** Highest id the peer has used. */
@@ -31,28 +37,30 @@ export class StreamTable {
   }
 
   get(id: number): Stream | undefined {
-    return this.#open.get(id);
+    const stream = this.#open[this.#placeOf(id)];
+    return stream?.id === id ? stream : undefined;
   }
 
   all(): readonly Stream[] {
-    return [...this.#open.values()];
+    return [...this.#open];
   }
 
+  /** @param stream with a higher id than all before it */
   add(stream: Stream): void {
-    this.#open.set(stream.id, stream);
+    this.#open.push(stream);
   }
 
   /** @param cut the peer may not know yet that the stream is over */
   remove(id: number, cut: boolean): void {
-    this.#open.delete(id);
+    this.#removeOpen(id);
     if (!cut) return;
-    this.#cut.add(id);
-    if (this.#cut.size > REMEMBERED_CUTS) this.#cut.delete(this.#cut.values().next().value as number);
+    this.#cut[this.#nextCut] = id;
+    this.#nextCut = (this.#nextCut + 1) % REMEMBERED_CUTS;
   }
 
   /** The stream was cut lately: frames for it are to be ignored. */
   wasCut(id: number): boolean {
-    return this.#cut.has(id);
+    return this.#cut.includes(id);
   }
 
   /** No HEADERS ever opened it. Spec: RFC 9113 section 5.1, "idle". */
@@ -75,5 +83,27 @@ export class StreamTable {
     const id = this.#nextLocalId;
     this.#nextLocalId += 2;
     return id;
+  }
+
+  /** Where the stream is, or would be. */
+  #placeOf(id: number): number {
+    const open = this.#open;
+    let low = 0;
+    let high = open.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (open[middle]!.id < id) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** By hand: `splice` would make an array of what it takes out. */
+  #removeOpen(id: number): void {
+    const open = this.#open;
+    const place = this.#placeOf(id);
+    if (open[place]?.id !== id) return;
+    for (let at = place + 1; at < open.length; at++) open[at - 1] = open[at]!;
+    open.pop();
   }
 }

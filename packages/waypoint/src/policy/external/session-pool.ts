@@ -1,5 +1,6 @@
 /** HTTP/2 sessions to the authorizers, one a cluster as long as it has room. They belong to the pool. */
 import type { Duplex } from "node:stream";
+import { LiveList, type LiveMember } from "@ambit/shared/collections";
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import { createH2Session, defaultH2Options, type H2Options, type H2Session } from "@ambit/shared/http2";
 import type { Clock } from "@ambit/shared/time";
@@ -23,7 +24,7 @@ export class SessionPool {
   readonly #dial: DialCluster;
   readonly #options: H2Options;
   readonly #clock: Clock;
-  readonly #sessions = new Map<string, Set<H2Session>>();
+  readonly #sessions = new Map<string, LiveList<H2Session>>();
   readonly #dialling = new Map<string, Promise<void>>();
   #isClosed = false;
 
@@ -42,7 +43,7 @@ export class SessionPool {
   async run<Value>(cluster: string, use: (session: H2Session) => Promise<Value>): Promise<Value> {
     // As often as there may be sessions: one that closes as soon as it opens must not be dialled for ever.
     for (let dials = 0; ; dials++) {
-      const open = [...(this.#sessions.get(cluster) ?? [])].filter((session) => session.acceptsStreams);
+      const open = (this.#sessions.get(cluster)?.values() ?? []).filter((session) => session.acceptsStreams);
       const free = open.find((session) => session.activeStreams < session.streamLimit);
       if (free !== undefined) return use(free);
       if (dials >= MAX_SESSIONS_PER_CLUSTER || open.length >= MAX_SESSIONS_PER_CLUSTER)
@@ -53,7 +54,7 @@ export class SessionPool {
 
   close(): void {
     this.#isClosed = true;
-    for (const sessions of this.#sessions.values()) for (const session of sessions) session.destroy();
+    for (const sessions of this.#sessions.values()) for (const session of sessions.values()) session.destroy();
     this.#sessions.clear();
   }
 
@@ -74,15 +75,16 @@ export class SessionPool {
       discard(transport);
       throw unavailable("shutting down");
     }
-    const sessions = this.#sessions.get(cluster) ?? new Set();
+    const sessions = this.#sessions.get(cluster) ?? new LiveList();
     this.#sessions.set(cluster, sessions);
+    let member: LiveMember<H2Session> | undefined;
     const session = createH2Session("client", transport, this.#options, {
       onClose: () => {
-        sessions.delete(session);
+        member?.leave();
         if (sessions.size === 0) this.#sessions.delete(cluster);
       },
     });
-    sessions.add(session);
+    member = sessions.add(session);
   }
 
   #dialInTime(cluster: string): Promise<Duplex> {

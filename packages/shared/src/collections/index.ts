@@ -1,0 +1,1 @@
+export { LiveList, type LiveMember } from "./live-list.ts";
