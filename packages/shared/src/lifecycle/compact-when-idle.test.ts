@@ -27,7 +27,14 @@ describe("compactWhenIdle", () => {
     expect(compactionsAfter([0.9, 0.4, 0.05])).toEqual([0, 0, 1]);
   });
 
-  it("compacts again after a busy time, once next to nothing happens", () => {
-    expect(compactionsAfter([0, 0.5, 0.05, 0.05, 0.005, 0])).toEqual([1, 1, 1, 1, 2, 2]);
+  it("compacts again after a busy time, once next to nothing happened for 5 minutes", () => {
+    const quiet = Array<number>(29).fill(0.005);
+    const compactions = compactionsAfter([0, 0.5, ...quiet, 0.05, ...quiet, 0, 0]);
+    expect(compactions.slice(-3)).toEqual([1, 2, 2]);
+  });
+
+  it("leaves bursts alone that come every minute", () => {
+    const bursts = Array.from({ length: 60 }, (_, index) => (index % 6 === 0 ? 0.5 : 0));
+    expect(compactionsAfter([0, ...bursts]).at(-1)).toBe(1);
   });
 });

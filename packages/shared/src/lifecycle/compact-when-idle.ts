@@ -7,6 +7,12 @@ const PERIOD_MS = 10_000;
 const BUSY_SHARE = 0.1;
 /** After the first time there may be users: only a thread with next to nothing to do is stopped for them again. */
 const QUIET_SHARE = 0.01;
+/**
+ * ... and only one that had so little to do for 5 minutes. A collection throws away compiled code and shrinks the young
+ * generation: the next burst compiles again and is collected three times as often while that grows (measured). Bursts
+ * that come every minute must not pay for it each time; memory of a burst may stay for some minutes.
+ */
+const QUIET_PERIODS = 30;
 
 export interface CompactionInit {
   readonly clock: Clock;
@@ -16,20 +22,24 @@ export interface CompactionInit {
 }
 
 /**
- * Compacts the memory of this thread after the first 10 s in which it had little to do, and again in the first quiet
- * 10 s after each busy time: a burst would otherwise keep its memory for hours. Under lasting load nothing happens; the
- * collector runs often enough then.
+ * Compacts the memory of this thread after the first 10 s in which it had little to do, and again in the first 5 quiet
+ * minutes after each busy time: a burst would otherwise keep its memory for hours. Under lasting load nothing happens;
+ * the collector runs often enough then.
  */
 export function compactWhenIdle({ clock, compact, utilization = ownThread }: CompactionInit): void {
   let enough = BUSY_SHARE;
+  let periods = 1;
   let due = true;
+  let quiet = 0;
   const look = (since: EventLoopUtilization): void => {
     clock.after(PERIOD_MS, () => {
       const share = utilization(since).utilization;
       if (share > BUSY_SHARE) due = true;
-      else if (due && share <= enough) {
+      quiet = share <= enough ? quiet + 1 : 0;
+      if (due && quiet >= periods) {
         due = false;
         enough = QUIET_SHARE;
+        periods = QUIET_PERIODS;
         compact();
       }
       look(utilization());
