@@ -14,6 +14,7 @@ import {
   createRequestMetrics,
   createTraceExport,
   createWaypointMetrics,
+  type MetricOverrides,
   type RequestMetrics,
   type RequestRecord,
   type TcpMeter,
@@ -142,7 +143,7 @@ class ObservedTraffic implements Traffic, TrafficObserver {
     this.#active -= 1;
     this.#metrics.activeRequests.set(this.#active);
     const finished = record.finish();
-    if (!chain.telemetry.metricsDisabled) this.#requests.request(finished);
+    if (!chain.telemetry.metricsDisabled) this.#requests.request(finished, chain.telemetry.overrides);
     // A client that left was refused nothing.
     if (finished.code !== ErrorCode.DOWNSTREAM_RESET) this.#metrics.refused(finished);
     for (let retry = 1; retry < finished.attempts; retry++) this.#metrics.retried(finished.cluster ?? "");
@@ -151,12 +152,12 @@ class ObservedTraffic implements Traffic, TrafficObserver {
   }
 
   requestProgress(record: RequestRecord): void {
-    this.#requests.progress(record);
+    this.#requests.progress(record, this.#overridesOf(record));
   }
 
   connectionMeter(record: TcpRecord): TcpMeter {
     const { activeConnections } = this.#metrics;
-    const meter = this.#requests.tcpOpened(record);
+    const meter = this.#requests.tcpOpened(record, this.#overridesOf(record));
     activeConnections.set(++this.#activeConnections);
     return {
       flush: (later) => meter.flush(later),
@@ -165,6 +166,10 @@ class ObservedTraffic implements Traffic, TrafficObserver {
         meter.close(last);
       },
     };
+  }
+
+  #overridesOf({ chain }: RequestRecord | TcpRecord): MetricOverrides | undefined {
+    return this.#parts.model().chains.get(chain)?.telemetry.overrides;
   }
 
   connectionFinished(chain: TcpChain, record: TcpRecord): void {

@@ -184,6 +184,8 @@ export async function startTestWaypoint(
     readonly env?: Readonly<Record<string, string>>;
     readonly endpointHbonePort?: number;
     readonly traffic?: (parts: TrafficParts) => Partial<Traffic>;
+    /** All of it, instead. */
+    readonly createTraffic?: (parts: TrafficParts) => Traffic;
   } = {},
 ): Promise<TestWaypoint> {
   const address = `https://127.0.0.1:${controlPlane.port}`;
@@ -213,7 +215,7 @@ export async function startTestWaypoint(
     logs: createLogSystem({ ...config.logging, output: { write: (line) => lines.push(line) } }),
     createTraffic(parts) {
       given = parts;
-      return { ...createRefusingTraffic(parts), ...options.traffic?.(parts) };
+      return options.createTraffic?.(parts) ?? { ...createRefusingTraffic(parts), ...options.traffic?.(parts) };
     },
     requestShutdown: (cause) => shutdowns.push(cause),
     hbonePort: 0,

@@ -219,8 +219,47 @@ describe("other HTTP filters", () => {
     expect(disabled({})).toBe(false);
     expect(disabled({ metrics: [{ name: "requests_total", drop: true }] })).toBe(false);
     expect(disabled({ metrics: [{ drop: true }] })).toBe(true);
-    const all = ["requests_total", "request_duration_milliseconds", "request_bytes", "response_bytes"];
-    expect(disabled({ metrics: all.map((name) => ({ name, drop: true })) })).toBe(true);
+  });
+
+  it("override metrics; what cannot be obeyed is noted and the rest holds", () => {
+    const { chain, notes } = withFilters([
+      [
+        "stats",
+        struct("stats.PluginConfig", {
+          definitions: [{ name: "mine" }],
+          metrics: [
+            { name: "requests_total", dimensions: { host: "request.host", bad: "request.nothing", "a-b": "1" } },
+            { name: "requests_total", tags_to_remove: ["host", "source_app"], drop: true },
+            { name: "strange" },
+            { name: "request_bytes", tagsToRemove: ["source_app"], match: "true" },
+          ],
+        }),
+      ],
+    ]);
+    expect(chain?.telemetry.overrides).toEqual({
+      requests_total: { drop: true, remove: ["host", "source_app"], dimensions: [] },
+      request_bytes: { drop: false, remove: ["source_app"], dimensions: [] },
+    });
+    expect(notes.map((note) => note.slice(0, 40))).toEqual([
+      "istio.stats: definitions of further metr",
+      'istio.stats: dimension "a-b" has no effe',
+      'istio.stats: dimension "bad" has no effe',
+      'istio.stats: metric "strange" has no eff',
+      "istio.stats: match has no effect: the me",
+    ]);
+  });
+
+  it("override metrics of TCP, as a filter or as the chain's metadata", () => {
+    const config = { metrics: [{ name: "tcp_sent_bytes_total", drop: true }] };
+    const toTcp = { clusterSpecifier: { case: "cluster", value: TCP } } as const;
+    const byFilter = tcpChain(TCP, toTcp, [{ name: "stats", config: struct("stats.PluginConfig", config) }]);
+    const byMetadata = {
+      ...tcpChain(TCP, toTcp),
+      metadata: { filterMetadata: { "istio.stats": config } },
+    } as ChainInit;
+    for (const each of [byFilter, byMetadata]) {
+      expect(compile(each).chain?.telemetry.overrides).toMatchObject({ tcp_sent_bytes_total: { drop: true } });
+    }
   });
 });
 

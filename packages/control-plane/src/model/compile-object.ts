@@ -76,6 +76,7 @@ export const COMPILED_KINDS: ReadonlySet<string> = new Set([
   "AuthorizationPolicy",
   "PeerAuthentication",
   "RequestAuthentication",
+  "Telemetry",
   "HTTPRoute",
   "GRPCRoute",
   "TCPRoute",
@@ -112,6 +113,7 @@ export function compileObject(reader: FactReader, object: KubeObject, mesh: Mesh
       return withConditions(compiled.policy ? [policy(compiled.policy)] : [], [compiled.condition]);
     }
     case "RequestAuthentication":
+    case "Telemetry":
       return { resources: [], status: policyStatus(reader, object, mesh) };
     case "HTTPRoute":
     case "GRPCRoute":

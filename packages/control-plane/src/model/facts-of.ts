@@ -46,6 +46,7 @@ const COMPILED_WITHOUT_STATUS = new Set([
   "AuthorizationPolicy",
   "PeerAuthentication",
   "RequestAuthentication",
+  "Telemetry",
   "HTTPRoute",
   "GRPCRoute",
   "TCPRoute",

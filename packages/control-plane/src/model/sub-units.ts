@@ -17,7 +17,7 @@ type SubUnitCompiler = (reader: FactReader, mesh: MeshSettings, args: readonly s
 export const LEVELS = 4;
 /** Workloads, and objects of which only the status is compiled. */
 const READERS_OF_SERVICES =
-  /^(?:Pod|WorkloadEntry|EndpointSlice|AuthorizationPolicy|RequestAuthentication|HTTPRoute|GRPCRoute|TCPRoute|TLSRoute|VirtualService|DestinationRule)\//;
+  /^(?:Pod|WorkloadEntry|EndpointSlice|AuthorizationPolicy|RequestAuthentication|Telemetry|HTTPRoute|GRPCRoute|TCPRoute|TLSRoute|VirtualService|DestinationRule)\//;
 
 const COMPILERS: Readonly<Record<string, { readonly level: number; readonly compile: SubUnitCompiler }>> = {
   required: { level: 2, compile: compileRequired },

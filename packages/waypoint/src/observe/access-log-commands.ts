@@ -13,7 +13,7 @@ export type LoggedRecord = RequestRecord | TcpRecord;
 /** A number stays one in JSON. */
 export type ReadValue = (record: LoggedRecord) => string | number | undefined;
 
-const isHttp = (record: LoggedRecord): record is RequestRecord => "requestId" in record;
+export const isHttp = (record: LoggedRecord): record is RequestRecord => "requestId" in record;
 const http =
   (read: (record: RequestRecord) => string | number | undefined): ReadValue =>
   (record) =>
@@ -131,13 +131,13 @@ const NEVER_FILLED = new Set([
 export function compileCommand(name: string, argument: string | undefined): Result<ReadValue> {
   switch (name) {
     case "REQ":
-      return compileHeader(argument, requestHeader);
+      return compileHeader(argument, headerOfRequest);
     case "REQ_WITHOUT_QUERY":
-      return compileHeader(argument, (record, header) => requestHeader(record, header)?.split("?", 1)[0]);
+      return compileHeader(argument, (record, header) => headerOfRequest(record, header)?.split("?", 1)[0]);
     case "RESP":
-      return compileHeader(argument, responseHeader);
+      return compileHeader(argument, headerOfResponse);
     case "TRAILER":
-      return compileHeader(argument, (record, header) => firstOf(record.responseTrailers, header));
+      return compileHeader(argument, headerOfTrailers);
     case "START_TIME":
       return compileTimeFormat(argument, (record) => record.startedAtEpochMs);
     case "GRPC_STATUS":
@@ -169,7 +169,7 @@ function compileHeader(argument: string | undefined, read: ReadHeader): Result<R
 const SECRET = new Set(["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"]);
 
 /** What Envoy sees as headers and we keep apart. */
-function requestHeader(record: RequestRecord, name: string): string | undefined {
+export function headerOfRequest(record: RequestRecord, name: string): string | undefined {
   switch (name) {
     case ":method":
       return record.method;
@@ -190,13 +190,16 @@ function requestHeader(record: RequestRecord, name: string): string | undefined 
   }
 }
 
-function responseHeader(record: RequestRecord, name: string): string | undefined {
+export function headerOfResponse(record: RequestRecord, name: string): string | undefined {
   if (name === ":status") return String(record.status);
   const found = firstOf(record.responseHeaders, name);
   if (found !== undefined || name !== "x-envoy-upstream-service-time") return found;
   const own = roundedMs(record.upstreamServiceMs);
   return own === undefined ? undefined : String(own);
 }
+
+export const headerOfTrailers = (record: RequestRecord, name: string): string | undefined =>
+  firstOf(record.responseTrailers, name);
 
 function firstOf(headers: HeaderList, wanted: string): string | undefined {
   for (const [name, value] of headers) if (name === wanted) return SECRET.has(name) ? "<redacted>" : value;

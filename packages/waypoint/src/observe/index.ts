@@ -13,6 +13,7 @@ export {
 export { GrpcMessageCounter } from "./grpc-messages.ts";
 export type { TcpFacts } from "./metric-labels.ts";
 export { REQUEST_LABELS, TCP_LABELS } from "./metric-labels.ts";
+export type { MetricOverride, MetricOverrides } from "./metric-overrides.ts";
 export type {
   AccessLogging,
   AttemptRecord,

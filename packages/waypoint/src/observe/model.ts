@@ -1,4 +1,5 @@
 import type { HeaderList } from "@ambit/shared/http2";
+import type { MetricOverrides } from "./metric-overrides.ts";
 
 /** What is told of requests and connections, and how. */
 export interface AccessLogging {
@@ -10,6 +11,8 @@ export interface AccessLogging {
 
 export interface TelemetryConfig {
   readonly metricsDisabled: boolean;
+  /** By metric; those that are not here are counted as ever. */
+  readonly overrides?: MetricOverrides;
 }
 
 export interface Tracing {

@@ -1,8 +1,10 @@
+import { parseCel } from "@ambit/shared/cel";
 import { createRegistry } from "@ambit/shared/metrics";
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import { buildRequestRecord, buildTcpRecord, CART } from "../../test/observe-records.ts";
 import { REQUEST_LABELS, requestLabels, TCP_LABELS } from "./metric-labels.ts";
+import type { MetricOverride } from "./metric-overrides.ts";
 import type { PeerInfo, ResponseFlag } from "./model.ts";
 import { createRequestMetrics } from "./request-metrics.ts";
 import { RequestRecorder, UNKNOWN_PEER } from "./request-recorder.ts";
@@ -221,6 +223,88 @@ describe("TCP metrics", () => {
     const bytes = async (name: string) => (await lines(name)).map((line) => line.split(" ").at(-1));
     expect(await bytes("istio_tcp_received_bytes_total")).toEqual(["11", "0"]);
     expect(await bytes("istio_tcp_sent_bytes_total")).toEqual(["22", "0"]);
+  });
+});
+
+describe("overridden metrics", () => {
+  const expression = (text: string) => {
+    const parsed = parseCel(text);
+    if (!parsed.ok) throw new Error(parsed.error);
+    return parsed.value;
+  };
+  const override = (over: Partial<MetricOverride>): MetricOverride => ({
+    drop: false,
+    remove: [],
+    dimensions: [],
+    ...over,
+  });
+  const values = (lines: readonly string[]) => lines.map((line) => line.split(" ").at(-1));
+
+  it("have other labels, further ones, or none, and leave other chains alone", async () => {
+    const { metrics, lines } = setUp();
+    const overrides = {
+      requests_total: override({
+        remove: ["source_app", "never_there"],
+        dimensions: [
+          { name: "request_protocol", value: expression("request.protocol") },
+          { name: "big", value: expression("request.size > 5 ? 'yes' : 'no'") },
+          { name: "referer", value: expression("request.referer") },
+        ],
+      }),
+      response_bytes: override({ drop: true }),
+    };
+    metrics.request(buildRequestRecord());
+    metrics.request(buildRequestRecord(), overrides);
+    metrics.request(buildRequestRecord({ requestBytes: 1 }), overrides);
+    const [plain, big, small] = await lines("istio_requests_total");
+    expect(names(plain)).toEqual([...REQUEST_LABELS]);
+    expect([
+      label(big, "source_app"),
+      label(big, "request_protocol"),
+      label(big, "big"),
+      label(big, "referer"),
+    ]).toEqual(["", "HTTP/1.1", "yes", "unknown"]);
+    expect(label(small, "big")).toBe("no");
+    expect(values(await lines("istio_response_bytes_count"))).toEqual(["1"]);
+    // The same labels are the same series, whichever way they were found.
+    expect(values(await lines("istio_request_bytes_count"))).toEqual(["3"]);
+  });
+
+  it("are bounded apart from the others", async () => {
+    const { metrics, lines } = setUp();
+    const dimensions = [{ name: "path", value: expression("request.path") }];
+    for (let i = 0; i < 2_100; i++) {
+      metrics.request(buildRequestRecord({ path: `/${i}` }), { requests_total: override({ dimensions }) });
+    }
+    const counted = await lines("istio_requests_total");
+    expect(counted).toHaveLength(2_001);
+    expect(values(counted).at(-1)).toBe("100");
+    expect(metrics.overflowed()).toBe(100);
+    metrics.request(buildRequestRecord());
+    expect(await lines("istio_requests_total")).toHaveLength(2_002);
+  });
+
+  it("of long streams and of connections count each message and byte once", async () => {
+    const { metrics, lines } = setUp();
+    const remove = override({ remove: ["source_principal"] });
+    const overrides = {
+      request_messages_total: remove,
+      tcp_connections_opened_total: remove,
+      tcp_received_bytes_total: remove,
+      tcp_sent_bytes_total: override({ drop: true }),
+    };
+    metrics.progress(buildRequestRecord({ isGrpc: true, requestMessages: 2 }), overrides);
+    const messagesCounted = { request: 2, response: 0 };
+    metrics.request(buildRequestRecord({ isGrpc: true, requestMessages: 3, messagesCounted }), overrides);
+    expect(values(await lines("istio_request_messages_total"))).toEqual(["3"]);
+    const meter = metrics.tcpOpened(buildTcpRecord(), overrides);
+    meter.flush(buildTcpRecord({ bytesFromDownstream: 5 }));
+    meter.close(buildTcpRecord({ bytesFromDownstream: 7 }));
+    const [opened] = await lines("istio_tcp_connections_opened_total");
+    expect(label(opened, "source_principal")).toBe("");
+    expect(values(await lines("istio_tcp_received_bytes_total"))).toEqual(["7"]);
+    expect(await lines("istio_tcp_sent_bytes_total")).toEqual([]);
+    expect(values(await lines("istio_tcp_connections_closed_total"))).toEqual(["1"]);
   });
 });
 

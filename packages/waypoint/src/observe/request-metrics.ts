@@ -13,7 +13,9 @@ import {
   type TcpFacts,
   tcpLabels,
 } from "./metric-labels.ts";
+import type { MetricOverrides } from "./metric-overrides.ts";
 import type { RequestRecord, TcpRecord } from "./model.ts";
+import { MAX_OVERRIDDEN_SERIES, OverriddenMetrics } from "./overridden-metrics.ts";
 import { flagBits } from "./response-flags.ts";
 import { SeriesTable } from "./series-table.ts";
 
@@ -26,6 +28,7 @@ export const ISTIO_BUCKETS: readonly number[] = [
 const DEFAULT_MAX_SERIES = 5_000;
 /** Room in the families for the overflow's own series. */
 const OVERFLOW_ROOM = 1_000;
+const roomFor = (maxSeries: number): number => maxSeries + MAX_OVERRIDDEN_SERIES + OVERFLOW_ROOM;
 const IDLE_SERIES_MS = 3_600_000;
 
 interface RequestSeries {
@@ -47,18 +50,19 @@ interface TcpSeries {
 /** Bytes of one connection that were counted already. */
 export interface TcpMeter {
   /** Counts what came since the last call; every few seconds for long connections. */
-  flush(record: TcpFacts & Pick<TcpRecord, "bytesFromDownstream" | "bytesFromUpstream">): void;
+  flush(record: TcpRecord): void;
   /** The rest of the bytes, and the end with its flags. */
   close(record: TcpRecord): void;
 }
 
+/** `overrides`: what the configuration of the chain says otherwise. */
 export interface RequestMetrics {
   /** Once, at the end of an exchange. */
-  request(record: RequestRecord): void;
+  request(record: RequestRecord, overrides?: MetricOverrides): void;
   /** Messages of a gRPC exchange that runs on; every few seconds, with `RequestRecorder.progress()`. */
-  progress(record: RequestRecord): void;
+  progress(record: RequestRecord, overrides?: MetricOverrides): void;
   /** Once, when the destination of a connection is decided. */
-  tcpOpened(facts: TcpFacts): TcpMeter;
+  tcpOpened(record: TcpRecord, overrides?: MetricOverrides): TcpMeter;
   /** Uses of label sets that found no room. */
   overflowed(): number;
   /** Forgets series without traffic for an hour; `nowMs` is the registry's monotonic clock. Call every few minutes. */
@@ -72,12 +76,15 @@ export function createRequestMetrics(
 ): RequestMetrics {
   const { requests, families: requestFamilies } = requestTable(registry, maxSeries);
   const { connections, families: tcpFamilies } = tcpTable(registry, maxSeries);
+  const families = { ...requestFamilies, ...tcpFamilies };
+  const overridden = new OverriddenMetrics(families);
   const open = (facts: TcpFacts): TcpSeries =>
     connections.find(facts, securityBit(facts), () => tcpLabels(facts, true));
   const seriesOf = (record: RequestRecord): RequestSeries =>
     requests.find(record, requestKey(record), () => requestLabels(record));
   return {
-    request(record) {
+    request(record, overrides) {
+      if (overrides) return overridden.request(record, overrides);
       const series = seriesOf(record);
       series.requests.inc();
       series.duration.observe(record.durationMs);
@@ -85,19 +92,35 @@ export function createRequestMetrics(
       series.responseBytes.observe(record.responseHeadBytes + record.responseBytes);
       countMessages(series, record);
     },
-    progress: (record) => countMessages(seriesOf(record), record),
-    tcpOpened(facts) {
-      open(facts).opened.inc();
-      return createTcpMeter(open, (record) =>
-        connections.find(record, tcpEndKey(record), () => tcpLabels(record, false)).closed.inc(),
+    progress: (record, overrides) =>
+      overrides ? overridden.messages(record, overrides) : countMessages(seriesOf(record), record),
+    tcpOpened(record, overrides) {
+      if (overrides) {
+        overridden.opened(record, overrides);
+        return createTcpMeter(
+          (last, more) => overridden.bytes(last, overrides, more),
+          (last) => overridden.closed(last, overrides),
+        );
+      }
+      open(record).opened.inc();
+      const closed = (last: TcpRecord): TcpSeries =>
+        connections.find(last, tcpEndKey(last), () => tcpLabels(last, false));
+      return createTcpMeter(
+        (last, { received, sent }) => {
+          const series = open(last);
+          series.received.inc(received);
+          series.sent.inc(sent);
+        },
+        (last) => closed(last).closed.inc(),
       );
     },
-    overflowed: () => requests.overflowed + connections.overflowed,
+    overflowed: () => requests.overflowed + connections.overflowed + overridden.overflowed,
     expire(nowMs) {
       requests.expire(nowMs, IDLE_SERIES_MS);
       connections.expire(nowMs, IDLE_SERIES_MS);
+      overridden.expire(nowMs, IDLE_SERIES_MS);
       // Whatever is alive was touched just now.
-      for (const family of [...requestFamilies, ...tcpFamilies]) family.expire(nowMs);
+      for (const family of Object.values(families)) family.expire(nowMs);
     },
   };
 }
@@ -109,17 +132,19 @@ function countMessages(series: RequestSeries, record: RequestRecord): void {
   series.responseMessages?.inc(record.responseMessages - (messagesCounted?.response ?? 0));
 }
 
-function createTcpMeter(open: (facts: TcpFacts) => TcpSeries, closed: (record: TcpRecord) => void): TcpMeter {
+function createTcpMeter(
+  count: (record: TcpRecord, more: { readonly received: number; readonly sent: number }) => void,
+  closed: (record: TcpRecord) => void,
+): TcpMeter {
   let received = 0;
   let sent = 0;
   let over = false;
   const flush: TcpMeter["flush"] = (record) => {
-    const series = open(record);
+    const { bytesFromDownstream, bytesFromUpstream } = record;
     // Parity: Istio's received = client to server, for every reporter.
-    series.received.inc(record.bytesFromDownstream - received);
-    series.sent.inc(record.bytesFromUpstream - sent);
-    received = record.bytesFromDownstream;
-    sent = record.bytesFromUpstream;
+    count(record, { received: bytesFromDownstream - received, sent: bytesFromUpstream - sent });
+    received = bytesFromDownstream;
+    sent = bytesFromUpstream;
   };
   return {
     flush: (record) => {
@@ -136,7 +161,7 @@ function createTcpMeter(open: (facts: TcpFacts) => TcpSeries, closed: (record: T
 
 function requestTable(registry: MetricsRegistry, maxSeries: number) {
   const labelNames = REQUEST_LABELS;
-  const describe = (name: string, help: string) => ({ name, help, labelNames, maxSeries: maxSeries + OVERFLOW_ROOM });
+  const describe = (name: string, help: string) => ({ name, help, labelNames, maxSeries: roomFor(maxSeries) });
   const counter = (name: string, help: string): CounterFamily => registry.counter(describe(name, help));
   const histogram = (name: string, help: string): HistogramFamily =>
     registry.histogram({ ...describe(name, help), buckets: ISTIO_BUCKETS });
@@ -146,7 +171,14 @@ function requestTable(registry: MetricsRegistry, maxSeries: number) {
   const responseBytes = histogram("istio_response_bytes", "Head and body of responses");
   const requestMessages = counter("istio_request_messages", "gRPC messages from clients");
   const responseMessages = counter("istio_response_messages", "gRPC messages from servers");
-  const families = [total, duration, requestBytes, responseBytes, requestMessages, responseMessages];
+  const families = {
+    requests_total: total,
+    request_duration_milliseconds: duration,
+    request_bytes: requestBytes,
+    response_bytes: responseBytes,
+    request_messages_total: requestMessages,
+    response_messages_total: responseMessages,
+  };
   const create = (values: readonly string[]): RequestSeries => {
     const isGrpc = values[PROTOCOL_INDEX] === "grpc";
     return {
@@ -167,7 +199,7 @@ const PROTOCOL_INDEX = REQUEST_LABELS.indexOf("request_protocol");
 function tcpTable(registry: MetricsRegistry, maxSeries: number) {
   const labelNames = TCP_LABELS;
   const counter = (name: string, help: string): CounterFamily =>
-    registry.counter({ name, help, labelNames, maxSeries: maxSeries + OVERFLOW_ROOM });
+    registry.counter({ name, help, labelNames, maxSeries: roomFor(maxSeries) });
   const opened = counter("istio_tcp_connections_opened", "Connections opened");
   const closed = counter("istio_tcp_connections_closed", "Connections closed");
   const sent = counter("istio_tcp_sent_bytes", "Bytes that servers sent to clients");
@@ -180,7 +212,13 @@ function tcpTable(registry: MetricsRegistry, maxSeries: number) {
   });
   const overflow = (values: readonly string[]) => overflowLabels(labelNames, values);
   const connections = new SeriesTable({ maxSeries, overflow, create, touch: create });
-  return { connections, families: [opened, closed, sent, received] };
+  const families = {
+    tcp_connections_opened_total: opened,
+    tcp_connections_closed_total: closed,
+    tcp_sent_bytes_total: sent,
+    tcp_received_bytes_total: received,
+  };
+  return { connections, families };
 }
 
 /** One number for what the parties do not say: flags, status, gRPC status, protocol, security; below 2^53. */

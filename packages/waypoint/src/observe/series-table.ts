@@ -63,6 +63,15 @@ export class SeriesTable<S> {
       if (++this.#handles > this.#init.maxSeries * HANDLES_PER_SERIES) this.#forgetHandles();
       byNumber.set(key, entry);
     }
+    return this.#use(entry);
+  }
+
+  /** For label sets that parties and a number do not tell apart. */
+  findByValues(values: readonly string[]): S {
+    return this.#use(this.#entryOf(values));
+  }
+
+  #use(entry: Entry<S>): S {
     entry.used = true;
     if (entry.isShared) this.#overflowed++;
     return entry.series;

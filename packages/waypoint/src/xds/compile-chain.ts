@@ -1,5 +1,9 @@
 /** One filter chain of `main_internal`, from its bytes. */
-import { type Filter, FilterChainSchema } from "@ambit/envoy-api/envoy/config/listener/v3/listener_components";
+import {
+  type Filter,
+  type FilterChain,
+  FilterChainSchema,
+} from "@ambit/envoy-api/envoy/config/listener/v3/listener_components";
 import { HttpConnectionManagerSchema } from "@ambit/envoy-api/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager";
 import { ConfigSchema as SetFilterStateSchema } from "@ambit/envoy-api/envoy/extensions/filters/network/set_filter_state/v3/set_filter_state";
 import { TcpProxySchema } from "@ambit/envoy-api/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy";
@@ -27,14 +31,15 @@ export function compileChain(bytes: Uint8Array, context: CompileContext): Compil
   let name = "";
   let isHttp = true;
   try {
-    const { name: own, filters, transportSocket } = fromBinary(FilterChainSchema, bytes);
-    name = own;
+    const chain = fromBinary(FilterChainSchema, bytes);
+    const { filters, transportSocket } = chain;
+    name = chain.name;
     const last = filters.at(-1);
     if (last === undefined) throw new InvalidField("expected filters");
     isHttp = typeNameOf(configOf(last)) === HttpConnectionManagerSchema.typeName;
     if (transportSocket)
       throw new InvalidField("expected none: what comes out of a tunnel is plain", "transport_socket");
-    const draft = isHttp ? httpChain(name, filters, last, context) : tcpChain(name, filters, last, context);
+    const draft = isHttp ? httpChain(name, filters, last, context) : tcpChain(chain, last, context);
     return { name, isHttp, draft, problem: undefined };
   } catch (error) {
     const reason = `filter chain "${name}": ${(error instanceof Error ? error.message : String(error)).slice(0, 800)}`;
@@ -54,7 +59,7 @@ function httpChain(name: string, filters: readonly Filter[], last: Filter, conte
   return at("http_connection_manager", () => compileHttpChain(name, manager, context));
 }
 
-function tcpChain(name: string, filters: readonly Filter[], last: Filter, context: CompileContext): TcpChainDraft {
+function tcpChain(chain: FilterChain, last: Filter, context: CompileContext): TcpChainDraft {
   const config = configOf(last);
   if (typeNameOf(config) !== TcpProxySchema.typeName) {
     throw new Unenforceable(
@@ -62,7 +67,7 @@ function tcpChain(name: string, filters: readonly Filter[], last: Filter, contex
       "filters",
     );
   }
-  return compileTcpChain(name, filters.slice(0, -1), unpack(config, TcpProxySchema), context);
+  return compileTcpChain(chain, chain.filters.slice(0, -1), unpack(config, TcpProxySchema), context);
 }
 
 /** A chain that exists, so that what is sent to it is refused with the reason. */

@@ -47,7 +47,7 @@ export function compileHttpChain(
     routes,
     tracing: compileTracing(manager.tracing, name, context),
     accessLog: at("access_log", () => compileAccessLog(manager.accessLog, context)),
-    telemetry: { metricsDisabled: filters.metricsDisabled },
+    telemetry: filters.telemetry,
     trustedHops: manager.xffNumTrustedHops,
   };
   return { chain, rds };

@@ -15,10 +15,11 @@ import type { HttpFilter } from "@ambit/envoy-api/envoy/extensions/filters/netwo
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { JwtAuthentication } from "../authenticate/model.ts";
+import type { TelemetryConfig } from "../observe/model.ts";
 import type { CustomAuthorization, RuleSet } from "../policy/model.ts";
 import type { FaultPolicy } from "../route/model.ts";
-import { dropsAllMetrics } from "./compile-observability.ts";
 import { compileFault } from "./compile-per-filter.ts";
+import { ALL_METRICS, compileStats, STATS } from "./compile-stats.ts";
 import type { CompileContext } from "./context.ts";
 import { CustomPairs, isCustomShadow } from "./custom-pairs.ts";
 import { at, InvalidField, mustEnforce, Unenforceable } from "./invalid-field.ts";
@@ -31,13 +32,11 @@ export interface CompiledFilters {
   /** For every route that has none of its own. */
   readonly fault: FaultPolicy | undefined;
   readonly setsClientCert: boolean;
-  readonly metricsDisabled: boolean;
+  readonly telemetry: TelemetryConfig;
 }
 
 /** Tells the application who called: the one header mutation that istiod writes. Spec: envoy header_mutation.v3 */
 const CLIENT_CERT_FILTER = "istio.waypoint.xfcc_client_identity";
-
-const STATS = "stats.PluginConfig";
 
 /** Filters that only observe, or whose work is done by the stages anyway. */
 const IGNORED: ReadonlySet<string> = new Set([
@@ -63,7 +62,7 @@ class HttpFilterCompiler {
   #authentication: JwtAuthentication | undefined;
   #fault: FaultPolicy | undefined;
   #setsClientCert = false;
-  #metricsDisabled = false;
+  #telemetry: TelemetryConfig = ALL_METRICS;
 
   constructor(context: CompileContext) {
     this.#context = context;
@@ -133,7 +132,7 @@ class HttpFilterCompiler {
 
   #addStruct(config: Any): boolean {
     const struct = structConfigOf(config);
-    if (struct?.typeName === STATS) this.#metricsDisabled = dropsAllMetrics(struct.value);
+    if (struct?.typeName === STATS) this.#telemetry = compileStats(struct.value, this.#context);
     return struct !== undefined && (struct.typeName === STATS || IGNORED.has(struct.typeName));
   }
 
@@ -144,7 +143,7 @@ class HttpFilterCompiler {
       rules: this.#rules,
       fault: this.#fault,
       setsClientCert: this.#setsClientCert,
-      metricsDisabled: this.#metricsDisabled,
+      telemetry: this.#telemetry,
     };
   }
 }

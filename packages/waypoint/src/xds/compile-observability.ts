@@ -101,19 +101,3 @@ function pathOf(uri: string): string {
   const slash = rest.indexOf("/");
   return slash < 0 ? "/" : rest.slice(slash).replace(/[^\x21-\x7e]/gu, encodeURIComponent);
 }
-
-/** Whether the configuration of `istio.stats` leaves no metric. */
-export function dropsAllMetrics(config: Readonly<Record<string, unknown>>): boolean {
-  const overrides = config["metrics"];
-  const dropped = Array.isArray(overrides) ? overrides.filter((one) => one?.drop === true).map((one) => one?.name) : [];
-  return (
-    dropped.some((name) => name === undefined || name === "") || HTTP_METRICS.every((name) => dropped.includes(name))
-  );
-}
-
-const HTTP_METRICS: readonly string[] = [
-  "requests_total",
-  "request_duration_milliseconds",
-  "request_bytes",
-  "response_bytes",
-];

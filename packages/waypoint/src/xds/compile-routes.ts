@@ -11,6 +11,7 @@ import { compileHeaderMutations } from "./compile-header-operations.ts";
 import { compilePerFilter, type PerFilter } from "./compile-per-filter.ts";
 import { compileRouteAction, type RouteDefaults } from "./compile-route-action.ts";
 import { compileRouteMatch } from "./compile-route-match.ts";
+import { compileRouteTree } from "./compile-route-tree.ts";
 import type { CompileContext } from "./context.ts";
 import { at, each, InvalidField } from "./invalid-field.ts";
 
@@ -36,17 +37,19 @@ interface TableDefaults {
 }
 
 function compileVirtualHost(message: VirtualHostMessage, table: TableDefaults, context: CompileContext): VirtualHost {
-  if (message.matcher) throw new InvalidField("matcher: expected routes, got a matcher tree");
+  const { matcher } = message;
+  if (matcher && message.routes.length > 0) throw new InvalidField("matcher: expected none beside routes");
   if (message.requireTls !== 0) throw new InvalidField("require_tls: expected none, callers come through mTLS tunnels");
   if (message.rateLimits.length > 0) context.note("rate_limits of a virtual host have no effect");
   const perFilter = compilePerFilter(message.typedPerFilterConfig, table.perFilter, context);
   const mirrors = message.requestMirrorPolicies.length > 0 ? message.requestMirrorPolicies : table.mirrors;
+  const toRoute = (route: RouteMessage): Route =>
+    compileRoute(route, perFilter, { retry: message.retryPolicy, mirrors }, context);
   return {
     name: message.name,
     domains: each("domains", message.domains, compileDomain),
-    routes: each("routes", message.routes, (route) =>
-      compileRoute(route, perFilter, { retry: message.retryPolicy, mirrors }, context),
-    ),
+    routes: each("routes", message.routes, toRoute),
+    ...(matcher && { tree: at("matcher", () => compileRouteTree(matcher, toRoute)) }),
     headers: joinMutations(compileHeaderMutations(message), table.headers),
   };
 }

@@ -1,5 +1,5 @@
 /** TCP filter chains. Spec: envoy.extensions.filters.network.tcp_proxy.v3 */
-import type { Filter } from "@ambit/envoy-api/envoy/config/listener/v3/listener_components";
+import type { Filter, FilterChain } from "@ambit/envoy-api/envoy/config/listener/v3/listener_components";
 import { ExtAuthzSchema } from "@ambit/envoy-api/envoy/extensions/filters/network/ext_authz/v3/ext_authz";
 import { RBACSchema } from "@ambit/envoy-api/envoy/extensions/filters/network/rbac/v3/rbac";
 import { ConfigSchema as SetFilterStateSchema } from "@ambit/envoy-api/envoy/extensions/filters/network/set_filter_state/v3/set_filter_state";
@@ -7,9 +7,11 @@ import type { TcpProxy } from "@ambit/envoy-api/envoy/extensions/filters/network
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { TcpChain } from "../model/route-model.ts";
+import type { TelemetryConfig } from "../observe/model.ts";
 import type { RuleSet, TcpAuthorization } from "../policy/model.ts";
 import { guard } from "./compile-http-filters.ts";
-import { compileAccessLog, dropsAllMetrics } from "./compile-observability.ts";
+import { compileAccessLog } from "./compile-observability.ts";
+import { ALL_METRICS, compileStats, STATS, STATS_FILTER } from "./compile-stats.ts";
 import type { CompileContext } from "./context.ts";
 import { CustomPairs, isCustomShadow } from "./custom-pairs.ts";
 import { at, each, InvalidField, mustEnforce, Unenforceable } from "./invalid-field.ts";
@@ -24,12 +26,13 @@ const DEFAULT_IDLE_MS = 3_600_000;
 
 /** @param guards  the filters before tcp_proxy */
 export function compileTcpChain(
-  name: string,
+  { name, metadata }: Pick<FilterChain, "name" | "metadata">,
   guards: readonly Filter[],
   proxy: TcpProxy,
   context: CompileContext,
 ): TcpChainDraft {
-  const { authorization, metricsDisabled } = at("filters", () => compileGuards(guards, context));
+  const { authorization, telemetry } = at("filters", () => compileGuards(guards, context));
+  const stats = metadata?.filterMetadata[STATS_FILTER];
   const chain = at("tcp_proxy", (): TcpChainDraft["chain"] => {
     if (proxy.tunnelingConfig)
       throw new InvalidField("expected none: tunnels of TCP are not supported", "tunneling_config");
@@ -44,7 +47,7 @@ export function compileTcpChain(
       ),
       hashesSourceIp: proxy.hashPolicy.some(({ policySpecifier }) => policySpecifier.case === "sourceIp"),
       accessLog: compileAccessLog(proxy.accessLog, context),
-      telemetry: { metricsDisabled },
+      telemetry: stats ? compileStats(stats, context) : telemetry,
     };
   });
   return { chain };
@@ -64,10 +67,9 @@ function compileClusters({ clusterSpecifier: specifier }: TcpProxy): TcpChain["c
 
 interface CompiledGuards {
   readonly authorization: TcpAuthorization;
-  readonly metricsDisabled: boolean;
+  readonly telemetry: TelemetryConfig;
 }
 
-const STATS = "stats.PluginConfig";
 const IGNORED: ReadonlySet<string> = new Set([
   SetFilterStateSchema.typeName,
   STATS,
@@ -78,18 +80,18 @@ const IGNORED: ReadonlySet<string> = new Set([
 function compileGuards(filters: readonly Filter[], context: CompileContext): CompiledGuards {
   const rules: RuleSet[] = [];
   const custom = new CustomPairs(context.security);
-  let metricsDisabled = false;
+  let telemetry = ALL_METRICS;
   for (const [index, filter] of filters.entries()) {
     at(`[${index}] "${filter.name}"`, () => {
       const config = configOf(filter);
       if (addGuard(config, rules, custom, context)) return;
       const struct = structConfigOf(config);
-      if (struct?.typeName === STATS) metricsDisabled = dropsAllMetrics(struct.value);
+      if (struct?.typeName === STATS) telemetry = compileStats(struct.value, context);
       const typeName = struct?.typeName ?? typeNameOf(config);
       if (!IGNORED.has(typeName)) throw new Unenforceable(`expected a filter that is supported, got ${typeName}`);
     });
   }
-  return { authorization: { custom: custom.finish(), rules }, metricsDisabled };
+  return { authorization: { custom: custom.finish(), rules }, telemetry };
 }
 
 function addGuard(config: Any, rules: RuleSet[], custom: CustomPairs, { security }: CompileContext): boolean {

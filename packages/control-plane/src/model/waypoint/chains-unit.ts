@@ -81,6 +81,7 @@ function httpOf({ backends, front, guards, settings }: ChainContext, port: Front
 
 function tcpOf({ backends, front, guards, settings }: ChainContext, port: FrontPort, subUnits: Set<string>) {
   const { reader, gateway, mesh } = backends;
+    stats: settings.stats,
   const routes = attachedRoutes(reader, front, port, gateway);
   const targets = streamTargets(backends, front, port, routes, virtualServicesFor(reader, front, gateway));
   for (const unit of targets.subUnits) subUnits.add(unit);
@@ -96,6 +97,7 @@ function tcpOf({ backends, front, guards, settings }: ChainContext, port: FrontP
 
 /** What a DestinationRule says of connections themselves. */
 function connectionSettings(policy: Readonly<Record<string, unknown>>): NonNullable<TcpChainInit["settings"]> {
+    stats: settings.stats,
   const tcp = recordAt(recordAt(policy, "connectionPool"), "tcp");
   const [idle, lifetime] = [milliseconds(tcp["idleTimeout"]), milliseconds(tcp["maxConnectionDuration"])];
   const bySource = recordAt(recordAt(policy, "loadBalancer"), "consistentHash")["useSourceIp"] === true;

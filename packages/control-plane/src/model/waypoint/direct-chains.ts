@@ -24,6 +24,7 @@ const chainsOf = ({ guards, settings }: DirectChainsInit): readonly Init<typeof 
     protocol: "undeclared",
     guards,
     settings: settings.http,
+    stats: settings.stats,
     routes: {
       case: "routeConfig",
       value: {
@@ -33,5 +34,11 @@ const chainsOf = ({ guards, settings }: DirectChainsInit): readonly Init<typeof 
       },
     },
   }),
-  tcpChain({ name: DIRECT_TCP, clusters: [{ name: ENCAP, weight: 1 }], guards, settings: settings.tcp }),
+  tcpChain({
+    name: DIRECT_TCP,
+    clusters: [{ name: ENCAP, weight: 1 }],
+    guards,
+    settings: settings.tcp,
+    stats: settings.stats,
+  }),
 ];

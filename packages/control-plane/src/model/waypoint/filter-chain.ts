@@ -10,6 +10,8 @@ import {
   HttpConnectionManagerSchema,
 } from "@ambit/envoy-api/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager";
 import { TcpProxySchema } from "@ambit/envoy-api/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy";
+import { TypedStructSchema } from "@ambit/envoy-api/udpa/type/v1/typed_struct";
+import type { JsonObject } from "@bufbuild/protobuf";
 import { SERVER_NAME } from "./connect-listeners.ts";
 import type { PortProtocol } from "./derived-facts.ts";
 import type { Guards, HttpFilterInit } from "./guards.ts";
@@ -31,10 +33,15 @@ export interface HttpChainInit {
   readonly guards: Guards;
   readonly routes: NonNullable<HcmInit["routeSpecifier"]>;
   readonly settings?: HttpSettings;
+  readonly stats?: JsonObject | undefined;
 }
 
+/** Istio's proxies have this filter, Envoy has not. */
+const STATS_FILTER = "istio.stats";
+const STATS_TYPE = "type.googleapis.com/stats.PluginConfig";
+
 export function httpChain(init: HttpChainInit): ChainInit {
-  const { name, port, protocol, guards } = init;
+  const { name, port, protocol, guards, stats } = init;
   const isHttp2 = protocol === "http2" || protocol === "grpc" || protocol === "grpc-web";
   const manager: HcmInit = {
     statPrefix: `inbound_0.0.0.0_${port};`,
@@ -47,7 +54,7 @@ export function httpChain(init: HttpChainInit): ChainInit {
     serverName: SERVER_NAME,
     proxy100Continue: true,
     ...(isHttp2 && { http2ProtocolOptions: {} }),
-    httpFilters: httpFilters(protocol, guards),
+    httpFilters: httpFilters(protocol, guards, stats),
   };
   return {
     name,
@@ -59,6 +66,7 @@ export function httpChain(init: HttpChainInit): ChainInit {
 function httpFilters(
   protocol: PortProtocol,
   { http }: Guards,
+  stats: JsonObject | undefined,
 ): readonly HttpFilterInit[] & HttpConnectionManager["httpFilters"] {
   const filters: readonly HttpFilterInit[] = [
     ...http.custom,
@@ -69,12 +77,19 @@ function httpFilters(
       emitFilterState: true,
       perMethodStatSpecifier: { case: "statsForAllMethods", value: { value: false } },
     }),
+    ...(stats ? [statsFilter(stats)] : []),
     filter("envoy.filters.http.fault", HTTPFaultSchema),
     filter("envoy.filters.http.cors", CorsSchema),
     filter("envoy.filters.http.router", RouterSchema),
   ];
   return filters as never;
 }
+
+/** Optional: a proxy that does not have it counts as ever. */
+const statsFilter = (value: JsonObject): HttpFilterInit => ({
+  ...filter(STATS_FILTER, TypedStructSchema, { typeUrl: STATS_TYPE, value }),
+  isOptional: true,
+});
 
 export interface TcpChainInit {
   readonly name: string;
@@ -85,9 +100,11 @@ export interface TcpChainInit {
     Init<typeof TcpProxySchema>,
     "accessLog" | "idleTimeout" | "hashPolicy" | "maxDownstreamConnectionDuration"
   >;
+  /** Differs: network filters cannot be optional, so it is metadata of the chain: Envoy lets it be. */
+  readonly stats?: JsonObject | undefined;
 }
 
-export function tcpChain({ name, clusters, guards, settings }: TcpChainInit): ChainInit {
+export function tcpChain({ name, clusters, guards, settings, stats }: TcpChainInit): ChainInit {
   const [only] = clusters;
   const clusterSpecifier =
     clusters.length === 1 && only
@@ -95,6 +112,7 @@ export function tcpChain({ name, clusters, guards, settings }: TcpChainInit): Ch
       : { case: "weightedClusters" as const, value: { clusters: clusters.map((each) => ({ ...each })) } };
   return {
     name,
+    ...(stats && { metadata: { filterMetadata: { [STATS_FILTER]: stats } } }),
     filters: [
       ...guards.tcp,
       filter("envoy.filters.network.tcp_proxy", TcpProxySchema, { statPrefix: name, clusterSpecifier, ...settings }),

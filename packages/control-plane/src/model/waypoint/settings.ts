@@ -14,6 +14,7 @@ import { fact } from "../facts.ts";
 import type { MeshSettings } from "../mesh-settings.ts";
 import type { HttpSettings, TcpChainInit } from "./filter-chain.ts";
 import type { MeshConfigFact } from "./mesh-config.ts";
+import { statsConfig } from "./metric-overrides.ts";
 import { type PolicySubject, policiesFor } from "./policies/attached.ts";
 import { meshConfigOf, providerTarget } from "./policies/guards-of.ts";
 import { duration, filter, type Init } from "./proto.ts";
@@ -27,6 +28,8 @@ type TracingInit = Init<typeof HttpConnectionManager_TracingSchema>;
 export interface ChainSettings {
   readonly http: HttpSettings;
   readonly tcp: NonNullable<TcpChainInit["settings"]>;
+  /** Configuration of `istio.stats`; undefined where nothing is overridden. */
+  readonly stats?: JsonObject | undefined;
   /** Clusters that spans are sent to. */
   readonly subUnits: readonly string[];
 }
@@ -45,6 +48,7 @@ export function settingsOf(reader: FactReader, subject: PolicySubject, mesh: Mes
   return {
     http: { ...normalization(config), accessLog: [...accessLog], ...(tracing.config && { tracing: tracing.config }) },
     tcp: { accessLog: [...accessLog] },
+    stats: statsConfig(telemetries, config),
     subUnits: tracing.subUnits,
   };
 }

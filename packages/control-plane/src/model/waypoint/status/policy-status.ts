@@ -5,13 +5,15 @@ import type { FactReader } from "../../fact-store.ts";
 import { fact } from "../../facts.ts";
 import type { MeshSettings } from "../../mesh-settings.ts";
 import type { ServiceFront } from "../derived-facts.ts";
+import type { MeshConfigFact } from "../mesh-config.ts";
 import { attachmentKind, parentKind, targetRefsOf } from "../object-facts.ts";
-import { findService, trustDomainsOf } from "../policies/guards-of.ts";
+import { findService, meshConfigOf, trustDomainsOf } from "../policies/guards-of.ts";
 import { hasPublicKey } from "../policies/key-set.ts";
 import { actionOf, isDryRun } from "../policies/rbac-filters.ts";
 import { rbacRules } from "../policies/rules.ts";
 import { isOurs } from "../service-front.ts";
 import { shownList } from "./route-status.ts";
+import { telemetryProblems } from "./telemetry-problems.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -26,6 +28,7 @@ const condition = (status: Condition["status"], reason: string, message: string)
 export function policyStatus(reader: FactReader, policy: KubeObject, mesh: MeshSettings): ObjectStatus {
   const refs = targetRefsOf(policy);
   if (refs.length === 0) {
+    if (policy.kind === "Telemetry") return { conditions: [ofNamespace(policy, meshConfigOf(reader))] };
     const message = "without targetRefs it has no effect: tokens are judged by waypoints";
     return { conditions: [condition("False", "AncestorNotBound", message)] };
   }
@@ -37,6 +40,15 @@ export function policyStatus(reader: FactReader, policy: KubeObject, mesh: MeshS
   const unbound = targets.find((target) => target.gateways.length === 0);
   if (unbound) return { conditions: [condition("False", "AncestorNotBound", unbound.unbound)], ...enforcedBy };
   return { conditions: [verdict(reader, policy, mesh, gateways)], ...enforcedBy };
+}
+
+/** Of everything in a namespace, or in the mesh. */
+function ofNamespace(telemetry: KubeObject, config: MeshConfigFact): Condition {
+  const selector = telemetry.spec?.["selector"] === undefined ? [] : ["spec.selector: waypoints go by targetRefs"];
+  const problems = [...selector, ...telemetryProblems(telemetry, config)];
+  return problems.length > 0
+    ? condition("False", "PartiallyInvalid", shownList(problems))
+    : condition("True", "Accepted", `holds for the waypoints of ${namespaceOf(telemetry)}`);
 }
 
 interface Target {
@@ -94,7 +106,7 @@ function routeTarget(reader: FactReader, key: ObjectKey, section: string): Targe
 }
 
 function verdict(reader: FactReader, policy: KubeObject, mesh: MeshSettings, gateways: readonly string[]): Condition {
-  const problems = policy.kind === "RequestAuthentication" ? keyProblems(policy) : ruleProblemsOf(reader, policy, mesh);
+  const problems = problemsOf(reader, policy, mesh);
   if (problems.length > 0) return condition("False", "PartiallyInvalid", shownList(problems));
   const provider = textAt(recordAt(policy.spec, "provider"), "name");
   const context = { reader, mesh, gateway: gateways[0] ?? "", protocol: "http" as const };
@@ -106,6 +118,17 @@ function verdict(reader: FactReader, policy: KubeObject, mesh: MeshSettings, gat
     );
   }
   return condition("True", "Accepted", `${isDryRun(policy) ? "observed" : "enforced"} by ${gateways.join(", ")}`);
+}
+
+function problemsOf(reader: FactReader, policy: KubeObject, mesh: MeshSettings): readonly string[] {
+  switch (policy.kind) {
+    case "RequestAuthentication":
+      return keyProblems(policy);
+    case "Telemetry":
+      return telemetryProblems(policy, meshConfigOf(reader));
+    default:
+      return ruleProblemsOf(reader, policy, mesh);
+  }
 }
 
 function ruleProblemsOf(reader: FactReader, policy: KubeObject, mesh: MeshSettings): readonly string[] {
