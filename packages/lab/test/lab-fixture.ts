@@ -21,6 +21,8 @@ export interface LabOptions {
   /** Another user to be; the state folder is open to everybody then. */
   readonly uid?: number;
   readonly args?: readonly string[];
+  /** What starts the program: a command that runs its arguments. */
+  readonly within?: readonly string[];
 }
 
 export interface Answer {
@@ -64,7 +66,7 @@ export class LabFixture {
   }
 
   async #lab(verb: string, args: readonly string[]): Promise<Answer> {
-    const { uid, mode } = this.#options;
+    const { uid, mode, within = [] } = this.#options;
     const user = uid === undefined ? [] : ["setpriv", "--reuid", `${uid}`, "--regid", `${uid}`, "--clear-groups", "--"];
     const main = programPath("packages/lab/src/main.ts");
     const command = [
@@ -77,7 +79,7 @@ export class LabFixture {
       "--state",
       this.stateDir,
     ];
-    const [program = "", ...rest] = [...user, ...command, ...args];
+    const [program = "", ...rest] = [...within, ...user, ...command, ...args];
     const env = { ...process.env, NODE_OPTIONS: "", ...(mode ? { AMBIT_LAB_MODE: mode } : {}) };
     const { stdout } = await run(program, rest, { env, timeout: 40_000 }).catch((error: { stdout?: string }) => ({
       stdout: error.stdout ?? "{}",

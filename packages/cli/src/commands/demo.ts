@@ -4,7 +4,7 @@ import type { Check } from "../demo/check.ts";
 import { type DemoListener, runDemo } from "../demo/run-demo.ts";
 import { SHOP } from "../demo/shop.ts";
 import { note, print, printJson } from "../output.ts";
-import { PICTURE, renderCheck, renderSummary } from "../render/demo-report.ts";
+import { renderCheck, renderPicture, renderSummary } from "../render/demo-report.ts";
 import { type LabOption, withLab } from "./options.ts";
 
 interface DemoOptions extends LabOption {
@@ -32,9 +32,9 @@ async function demo(options: DemoOptions): Promise<void> {
   await startLab({ name, manifests: [SHOP.manifests], ztunnelEnv: ZTUNNEL_ENV });
   let checks: Check[] = [];
   try {
-    const { mode } = await waitUntilReady(lab);
-    if (!options.json) print(PICTURE[mode]);
-    checks = await runDemo({ lab, mode }, listener);
+    const status = await waitUntilReady(lab);
+    if (!options.json) print(renderPicture(status));
+    checks = await runDemo({ lab, mode: status.mode }, listener);
   } finally {
     if (options.keep)
       note(`the lab runs on; look around with: ambit status --name ${name}, stop it with: ambit down --name ${name}`);

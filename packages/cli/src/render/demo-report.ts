@@ -16,8 +16,8 @@ const NAMESPACES = `
     app -> ztunnel ==HBONE (mTLS)==> waypoint ==HBONE (mTLS)==> ztunnel -> app
 `;
 
-const LOOPBACK = `
-  No namespaces are allowed here, so pods are loopback addresses and capture is explicit:
+const loopback = (reason: string | null): string => `
+  No namespaces here${reason === null ? "" : ` (${reason})`}, so pods are loopback addresses and capture is explicit:
 
     app --SOCKS5--> ztunnel (node1) ==HBONE, mTLS==> ztunnel (node2) --> app
 
@@ -26,11 +26,10 @@ const LOOPBACK = `
   Same proxies, same identities, same policy; what is left out is transparent capture and plaintext enforcement.
 `;
 
-export const PICTURE: Readonly<Record<LabStatus["mode"], string>> = {
-  netns: NAMESPACES,
-  userns: NAMESPACES,
-  loopback: LOOPBACK,
-};
+/** The path of a connection in a lab of that kind. */
+export function renderPicture({ mode, modeReason }: LabStatus): string {
+  return mode === "loopback" ? loopback(modeReason) : NAMESPACES;
+}
 
 export function renderCheck(check: Check): string {
   const mark = check.held ? "held" : "DID NOT HOLD";

@@ -5,7 +5,7 @@ import { renderTable } from "./table.ts";
 const MODES: Readonly<Record<LabStatus["mode"], string>> = {
   netns: "network namespaces, transparent capture",
   userns: "network namespaces in a user namespace, transparent capture without root",
-  loopback: "loopback addresses, explicit capture over SOCKS5 (no namespaces allowed here)",
+  loopback: "loopback addresses, explicit capture over SOCKS5",
 };
 
 export function renderStatus(status: LabStatus): string {
@@ -14,7 +14,8 @@ export function renderStatus(status: LabStatus): string {
     ...status.nodes.map((node) => [`ztunnel/${node.name}`, node.ip, ...programColumns(node.ztunnel)]),
   ];
   return [
-    `lab ${status.name}: ${MODES[status.mode]}\n\n`,
+    `lab ${status.name}: ${MODES[status.mode]}\n`,
+    status.modeReason === null ? "\n" : `no namespaces here: ${status.modeReason}\n\n`,
     renderTable(["PROGRAM", "NODE IP", "STATE", "RESTARTS", "PID"], programs),
     "\n",
     renderPods(status.pods),

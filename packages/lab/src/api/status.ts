@@ -7,6 +7,7 @@ export function labStatus(lab: Lab): LabStatus {
   return {
     name: lab.settings.name,
     mode: lab.settings.mode,
+    modeReason: lab.settings.modeReason ?? null,
     nodes: [...lab.nodes.up.values()].map(({ name, ips }) => ({
       name,
       ip: ips[0] ?? "",

@@ -5,6 +5,8 @@ import type { LabMode } from "../network/machine.ts";
 export interface LabSettings {
   readonly name: string;
   readonly mode: LabMode;
+  /** Why the lab has to do without namespaces. */
+  readonly modeReason?: string;
   readonly stateDir: string;
   /** Absolute paths of manifests: files or folders. */
   readonly objects: readonly string[];

@@ -9,7 +9,7 @@ import type { LabMode } from "../network/machine.ts";
 import { markProcess } from "../network/process-tree.ts";
 import { readLogTail } from "../supervise/log-file.ts";
 import type { UpArguments } from "./arguments.ts";
-import { chooseMode, unshareArgv } from "./modes.ts";
+import { type ChosenMode, chooseMode, unshareArgv } from "./modes.ts";
 import { INIT_PID_FILE, isLabAlive, readRecordedLab, recordLab } from "./recorded-lab.ts";
 import { removeLab } from "./stop-lab.ts";
 
@@ -56,10 +56,11 @@ export async function startLab(up: UpArguments): Promise<StartedLab> {
       ErrorCode.CONFIG_INVALID,
       `expected a file or folder of manifests, "${missing}" does not exist`,
     );
-  const mode = chooseMode(process.env, process.getuid?.() ?? -1);
+  const chosen = chooseMode(process.env, process.getuid?.() ?? -1);
   await removeLab(stateDir);
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
-  writeSettings(up, mode);
+  writeSettings(up, chosen);
+  const { mode } = chosen;
   const child = spawnDaemon(up, mode);
   const holder = markProcess(child.pid ?? -1);
   if (!holder) throw new MeshError(ErrorCode.LAB_COMMAND_FAILED, `the lab ended at once: ${logEnd(stateDir)}`);
@@ -68,9 +69,9 @@ export async function startLab(up: UpArguments): Promise<StartedLab> {
   return { ok: true, socket: join(stateDir, "lab.sock"), pid: holder.pid, mode };
 }
 
-function writeSettings(up: UpArguments, mode: LabMode): void {
+function writeSettings(up: UpArguments, { mode, because }: ChosenMode): void {
   const { foreground: _foreground, ...rest } = up;
-  const settings: LabSettings = { ...rest, mode };
+  const settings: LabSettings = { ...rest, mode, ...(because === undefined ? {} : { modeReason: because }) };
   writeFileSync(join(up.stateDir, SETTINGS_FILE), `${JSON.stringify(settings)}\n`, { mode: 0o600 });
 }
 

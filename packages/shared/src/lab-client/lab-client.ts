@@ -8,6 +8,8 @@ import { labStateDir } from "./lab-paths.ts";
 export interface LabStatus {
   readonly name: string;
   readonly mode: "netns" | "userns" | "loopback";
+  /** Why there are no namespaces, in the machine's words; null when there are, or nobody wants them. */
+  readonly modeReason: string | null;
   readonly nodes: readonly { readonly name: string; readonly ip: string; readonly ztunnel: ProgramStatus | null }[];
   readonly controlPlane: ProgramStatus | null;
   readonly pods: readonly PodStatus[];
