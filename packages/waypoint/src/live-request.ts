@@ -7,6 +7,7 @@ import { judgeRequest } from "./phases/authorize.ts";
 import { connectionAttributes } from "./phases/policy-attributes.ts";
 import { evaluateTcp } from "./policy/index.ts";
 import type { RoutedContext } from "./request-context.ts";
+import { routesFor } from "./route/index.ts";
 
 export interface LiveRequestEvents {
   /** It was cut. */
@@ -59,7 +60,7 @@ export class LiveRequest implements LiveTraffic {
     try {
       if (!http) return evaluateTcp(tcp?.authorization ?? NO_RULES, connectionAttributes(tunnel, undefined), external);
       const host = http.routes.virtualHosts.find(({ name }) => name === virtualHost.name);
-      const route = host?.routes.find(({ name }) => name === taken.name);
+      const route = host && routesFor(host, tunnel).find(({ name }) => name === taken.name);
       return judgeRequest(this.#context, http, route);
     } catch (thrown) {
       const { code, message } = MeshError.from(thrown, ErrorCode.INVARIANT_VIOLATED);

@@ -63,5 +63,6 @@ export const buildRequest = (request: Partial<RoutedRequest> = {}): RoutedReques
   query: "",
   headers: [],
   claims: undefined,
+  tunnel: { peerPrincipal: "spiffe://cluster.local/ns/app/sa/client", authorityText: "10.96.0.1:80" },
   ...request,
 });

@@ -6,7 +6,7 @@ import { matchRoute } from "../route/index.ts";
 import { refuse, type Stop } from "./stop.ts";
 
 export function routeRequest(request: KnownRequest, random: Random): RoutedContext | Stop {
-  const { chain, exchange, path, authority, headers, token, record } = request;
+  const { chain, exchange, path, authority, headers, token, record, tunnel } = request;
   const { method, scheme } = exchange.head;
   const routed = {
     method,
@@ -16,6 +16,7 @@ export function routeRequest(request: KnownRequest, random: Random): RoutedConte
     query: path.query,
     headers,
     claims: token?.claims,
+    tunnel,
   };
   const verdict = matchRoute(chain.routes, routed, random);
   if (verdict.kind === "unmatched") {

@@ -4,6 +4,7 @@ import type { Random } from "@ambit/shared/time";
 import { claimValues } from "./claim-values.ts";
 import { asciiLowerCase } from "./matcher.ts";
 import type { PathMatch, Route, RoutedRequest, RouteMatch, RouteTable, VirtualHost, WeightedCluster } from "./model.ts";
+import { routesFor } from "./routes-by-tunnel.ts";
 
 export type RouteVerdict =
   /** `cluster` is drawn when the route forwards. */
@@ -26,7 +27,7 @@ export function matchRoute(table: RouteTable, request: RoutedRequest, random: Ra
   const virtualHost = findVirtualHost(table, request.authority);
   if (!virtualHost) return { kind: "unmatched", virtualHost };
   const facts = new RequestFacts(request);
-  const route = virtualHost.routes.find((candidate) => matches(candidate.match, facts, random));
+  const route = routesFor(virtualHost, request.tunnel).find((candidate) => matches(candidate.match, facts, random));
   if (!route) return { kind: "unmatched", virtualHost };
   const cluster = route.action.kind === "forward" ? pickWeighted(route.action.clusters, random) : undefined;
   return { kind: "matched", virtualHost, route, cluster };
@@ -104,7 +105,7 @@ class RequestFacts {
 }
 
 /** The fields of a request as header matchers want them: pseudo-headers first, `:path` with its query. */
-export function withPseudoHeaders(request: Omit<RoutedRequest, "claims">): HeaderList {
+export function withPseudoHeaders(request: Omit<RoutedRequest, "claims" | "tunnel">): HeaderList {
   const { method, scheme, authority, path, query } = request;
   return [
     [":method", method],

@@ -3,6 +3,7 @@ import type { HeaderList } from "@ambit/shared/http2";
 import type { RouteRules } from "../policy/model.ts";
 import type { RetryPolicy } from "../retry/model.ts";
 import type { HeaderMatcher, StringMatcher } from "./matcher.ts";
+import type { RouteTree } from "./routes-by-tunnel.ts";
 
 /** Domains most specific first; a waypoint's tables have the one domain "*". */
 export interface RouteTable {
@@ -15,8 +16,9 @@ export interface VirtualHost {
   readonly name: string;
   /** Lower case: exact, `*.suffix`, `prefix.*` or `*`. */
   readonly domains: readonly string[];
-  /** The first that matches wins. */
+  /** The first that matches wins. Empty where `tree` says which there are. */
   readonly routes: readonly Route[];
+  readonly tree?: RouteTree;
   readonly headers: HeaderMutations;
 }
 
@@ -184,4 +186,11 @@ export interface RoutedRequest {
   readonly headers: HeaderList;
   /** Verified claims; undefined without a token. */
   readonly claims: Readonly<Record<string, unknown>> | undefined;
+  readonly tunnel: RoutedTunnel;
+}
+
+/** What mutual TLS proved and the CONNECT asked for. */
+export interface RoutedTunnel {
+  readonly peerPrincipal: string;
+  readonly authorityText: string;
 }

@@ -3,15 +3,15 @@
  * xds.type.matcher.v3.Matcher
  */
 import {
-  type Route as RouteMessage,
   RouteListSchema,
+  type Route as RouteMessage,
   RouteSchema,
 } from "@ambit/envoy-api/envoy/config/route/v3/route_components";
 import { FilterStateInputSchema } from "@ambit/envoy-api/envoy/extensions/matching/common_inputs/network/v3/network_inputs";
 import type { TypedExtensionConfig } from "@ambit/envoy-api/xds/core/v3/extension";
 import type {
-  Matcher,
   Matcher_MatcherList as List,
+  Matcher,
   Matcher_OnMatch as OnMatch,
   Matcher_MatcherList_Predicate as Predicate,
   Matcher_MatcherList_Predicate_PredicateList as PredicateList,
@@ -92,7 +92,9 @@ const FACTS: Readonly<Record<string, TunnelFact>> = {
 
 function factOf(input: TypedExtensionConfig | undefined): TunnelFact {
   if (input?.typedConfig === undefined) throw new InvalidField("expected filter state");
-  const { key } = unpack(input.typedConfig, FilterStateInputSchema);
+  const message = unpack(input.typedConfig, FilterStateInputSchema);
+  refuseUnknown(message);
+  const { key } = message;
   const fact = Object.hasOwn(FACTS, key) ? FACTS[key] : undefined;
   if (fact === undefined) throw new InvalidField(`expected the peer or the authority, got "${key.slice(0, 100)}"`);
   return fact;
@@ -103,7 +105,7 @@ function compileList({ matchers }: List, level: Level, otherwise: RouteTree | un
     refuseUnknown(message);
     return {
       predicate: at("predicate", () => compilePredicate(message.predicate, MAX_DEPTH)),
-      then: at("on_match", () => compileOnMatch(message.onMatch, level)),
+      tree: at("on_match", () => compileOnMatch(message.onMatch, level)),
     };
   });
   return { kind: "list", cases, otherwise };

@@ -1,0 +1,69 @@
+/** Routes that depend on the tunnel a request comes through: on who proved to be its peer. Pure. */
+import type { Route, RoutedTunnel, VirtualHost } from "./model.ts";
+
+/** What of a tunnel may be asked for. */
+export type TunnelFact = keyof RoutedTunnel;
+
+/** Spec: xds.type.matcher.v3.Matcher, with lists of routes as its actions. */
+export type RouteTree =
+  | { readonly kind: "routes"; readonly routes: readonly Route[] }
+  | {
+      readonly kind: "exact";
+      readonly fact: TunnelFact;
+      readonly entries: ReadonlyMap<string, RouteTree>;
+      readonly otherwise: RouteTree | undefined;
+    }
+  | {
+      readonly kind: "prefix";
+      readonly fact: TunnelFact;
+      readonly entries: ReadonlyMap<string, RouteTree>;
+      /** Of the entries' keys, each once, the longest first: a lookup costs as many steps, however many entries. */
+      readonly lengths: readonly number[];
+      readonly otherwise: RouteTree | undefined;
+    }
+  | {
+      readonly kind: "list";
+      readonly cases: readonly { readonly predicate: TunnelPredicate; readonly tree: RouteTree }[];
+      readonly otherwise: RouteTree | undefined;
+    };
+
+export interface TunnelPredicate {
+  matches(tunnel: RoutedTunnel): boolean;
+  readonly source: string;
+}
+
+/** The routes of a virtual host for what comes through a tunnel. */
+export const routesFor = ({ routes, tree }: VirtualHost, tunnel: RoutedTunnel): readonly Route[] =>
+  tree === undefined ? routes : (lookUp(tree, tunnel) ?? []);
+
+/** A branch without an answer lets the next one answer, and in the end `otherwise`. */
+function lookUp(tree: RouteTree, tunnel: RoutedTunnel): readonly Route[] | undefined {
+  if (tree.kind === "routes") return tree.routes;
+  for (const branch of branches(tree, tunnel)) {
+    const found = lookUp(branch, tunnel);
+    if (found !== undefined) return found;
+  }
+  return tree.otherwise && lookUp(tree.otherwise, tunnel);
+}
+
+function* branches(tree: Exclude<RouteTree, { kind: "routes" }>, tunnel: RoutedTunnel): Iterable<RouteTree> {
+  if (tree.kind === "list") {
+    for (const { predicate, tree: branch } of tree.cases) if (predicate.matches(tunnel)) yield branch;
+    return;
+  }
+  const text = tunnel[tree.fact];
+  const keys = tree.kind === "exact" ? [text] : tree.lengths.map((length) => text.slice(0, length));
+  for (const key of keys) {
+    const branch = tree.entries.get(key);
+    if (branch && (tree.kind === "exact" || text.length >= key.length)) yield branch;
+  }
+}
+
+export const prefixTree = (
+  fact: TunnelFact,
+  entries: ReadonlyMap<string, RouteTree>,
+  otherwise: RouteTree | undefined,
+): RouteTree => {
+  const lengths = [...new Set([...entries.keys()].map((key) => key.length))].toSorted((a, b) => b - a);
+  return { kind: "prefix", fact, entries, lengths, otherwise };
+};
