@@ -306,6 +306,7 @@ class Waypoint implements BoundWaypoint {
       http2: { ...sessionOptions(http2, clock), maxConcurrentStreams: maxStreamsPerSession },
       handshakeTimeoutMs: timeouts.tlsHandshakeMs,
       maxSessionsPerPeer: limits.sessionsPerPeer,
+      sessionIdleMs: timeouts.sessionIdleMs,
       maxSessions: limits.sessions,
       maxTunnels: limits.tunnels,
       allowsLoopback: isOnLoopback(this.#config),

@@ -78,6 +78,7 @@ export const terminatorDefaults = {
   http2: { ...defaultH2Options, streamWindowBytes: 256 * 1024 },
   handshakeTimeoutMs: 2_000,
   maxSessionsPerPeer: 100,
+  sessionIdleMs: 300_000,
   maxSessions: 1_000,
   maxTunnels: 1_000,
   revocation: NO_REVOCATIONS,
@@ -130,6 +131,8 @@ export class ClientTunnel {
 
 export interface Peer {
   readonly session: H2Session;
+  /** The session is over. */
+  readonly closed: Promise<unknown>;
   open(authority: string, extra?: HeaderList): ClientTunnel;
   request(headers: HeaderList): ClientTunnel;
 }
@@ -151,11 +154,13 @@ export async function dialPeer(
     handshakeTimeoutMs: 2_000,
     revocation: NO_REVOCATIONS,
   });
-  const session = createH2Session("client", socket, defaultH2Options, { onClose: () => {} });
+  const { promise: closed, resolve: onClose } = Promise.withResolvers<unknown>();
+  const session = createH2Session("client", socket, defaultH2Options, { onClose });
   cleanup.add(() => session.destroy());
   const request = (headers: HeaderList): ClientTunnel => new ClientTunnel(session, headers);
   return {
     session,
+    closed,
     request,
     open: (authority, extra = []) =>
       request([

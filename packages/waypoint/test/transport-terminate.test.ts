@@ -5,11 +5,12 @@ import { connect } from "node:net";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { H2Code } from "@ambit/shared/http2";
-import { ipOf } from "@ambit/shared/net";
+import { ipOf, type SocketAddress } from "@ambit/shared/net";
 import type { IdentityMaterial } from "@ambit/shared/tls";
 import { eventually } from "@ambit/testing/eventually";
 import { afterEach, beforeAll, describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
+import { ManualClock } from "../../shared/test/manual-clock.ts";
 import { TunnelDuplex } from "../src/forward/tunnel-duplex.ts";
 import type { ConnectTerminator, TerminationRefusal, TunnelContext, TunnelOffer } from "../src/terminate/index.ts";
 import {
@@ -37,6 +38,7 @@ beforeAll(async () => {
 afterEach(() => cleanup.run());
 
 interface Setup {
+  readonly address: SocketAddress;
   readonly peer: Peer;
   readonly terminator: ConnectTerminator;
   readonly offers: { readonly tunnel: TunnelContext; readonly offer: TunnelOffer }[];
@@ -55,7 +57,7 @@ async function setUp(extra: Partial<Parameters<typeof startTerminator>[0]> = {})
     },
     cleanup,
   );
-  return { peer: await dialPeer(address, web, cleanup), terminator, offers, refusals };
+  return { address, peer: await dialPeer(address, web, cleanup), terminator, offers, refusals };
 }
 
 const DESTINATION = "10.96.20.5:9080";
@@ -247,6 +249,21 @@ describe("ConnectTerminator", () => {
     server.end("done");
     expect(await readAll(client)).toBe("done");
     await eventually("the session ends", () => setup.peer.session.activeStreams === 0);
+  });
+
+  it("tells a session without a tunnel to go, and never one that has some", async () => {
+    const clock = new ManualClock();
+    const setup = await setUp({ clock, sessionIdleMs: 60_000 });
+    const { client, server } = await accepted(setup);
+    const idle = await dialPeer(setup.address, web, cleanup);
+    await eventually("the idle one is told", () => {
+      clock.advance(10_000);
+      return !idle.session.acceptsStreams;
+    });
+    await idle.closed;
+    expect(setup.peer.session).toMatchObject({ acceptsStreams: true, activeStreams: 1 });
+    client.end("still here");
+    expect(await readAll(server)).toBe("still here");
   });
 
   it.each([

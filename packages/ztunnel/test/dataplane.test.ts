@@ -1,10 +1,12 @@
 /** Where connections go, and what is said about them. */
 
+import { setTimeout as delay } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import { eventually } from "@ambit/testing/eventually";
 import { afterEach, describe, expect, it } from "@jest/globals";
 import { onlyRecord, Shop } from "./fixtures/shop.ts";
 import { dialFrom, readAll, readExactly } from "./fixtures/socks-client.ts";
-import { buildWorkload, freeAddress, identityUri, testService } from "./fixtures/test-mesh.ts";
+import { buildWorkload, freeAddress, identityUri, testConfig, testService } from "./fixtures/test-mesh.ts";
 
 let shop: Shop;
 afterEach(() => shop.close());
@@ -100,6 +102,30 @@ describe("a connection between two meshed pods", () => {
   });
 });
 
+describe("a session without connections", () => {
+  const impatient = { timeouts: { ...testConfig.timeouts, sessionIdleMs: 4 } };
+
+  it("is closed by the side that serves it", async () => {
+    shop = await Shop.open({ config: impatient });
+    const app = await shop.serve();
+    expect(await ask(shop.web, shop.cart, app.port)).toBe("hello");
+    await eventually("no session is left", () => shop.node1.report().poolSessions === 0);
+  });
+
+  it("loses no connection to its end, whenever one comes", async () => {
+    shop = await Shop.open({ config: impatient });
+    const app = await shop.serve();
+    let sessions = 0;
+    for (let at = 0; at < 200; at++) {
+      if (shop.node1.report().poolSessions === 0) sessions++;
+      expect(await ask(shop.web, shop.cart, app.port)).toBe("hello");
+      // Around the time of the goodbye: some come before it, some while it is on its way, some after it.
+      await delay(at % 10);
+    }
+    expect(sessions).toBeGreaterThan(1);
+  });
+});
+
 describe("a connection that leaves the mesh", () => {
   it("to a workload without HBONE is plain TCP, and known by name", async () => {
     shop = await Shop.open({ cart: { protocol: "TCP" } });
@@ -170,9 +196,7 @@ describe("a connection that fails", () => {
   });
 
   it("of a pod the control plane does not know ends after the wait", async () => {
-    shop = await Shop.open({
-      config: { timeouts: { tcpConnectMs: 500, tlsHandshakeMs: 500, connectResponseMs: 500, ownWorkloadMs: 100 } },
-    });
+    shop = await Shop.open({ config: { timeouts: { ...testConfig.timeouts, ownWorkloadMs: 100 } } });
     const stranger = freeAddress();
     shop.node1.attach("stranger", stranger);
     expect(await ask(stranger, shop.cart, 80)).toBe("refused 1");
@@ -181,10 +205,15 @@ describe("a connection that fails", () => {
 
   it("whose certificate cannot be had says so", async () => {
     shop = await Shop.open({ noCertificates: true });
-    const answer = ask(shop.web, shop.cart, 80);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    shop.node1.send({ kind: "certificate-unavailable", identity: identityUri("web"), message: "CA said no" });
-    expect(await answer).toBe("refused 1");
+    let answer = "";
+    void ask(shop.web, shop.cart, 80).then((text) => {
+      answer = text;
+    });
+    await eventually("an answer", () => {
+      shop.node1.send({ kind: "certificate-unavailable", identity: identityUri("web"), message: "CA said no" });
+      return answer !== "";
+    });
+    expect(answer).toBe("refused 1");
     const record = await onlyRecord(shop.node1);
     expect(record).toMatchObject({ code: "IDENTITY_UNAVAILABLE", flag: "IDENTITY_ERROR" });
     expect(record.message).toContain("CA said no");
@@ -213,7 +242,8 @@ describe("a proxy that goes", () => {
     shop.node2.send({ kind: "detach-pod", uid: "uid-cart", graceMs: 100 });
     await expect(readAll(socket)).rejects.toThrow();
     expect(await onlyRecord(shop.node2)).toMatchObject({ code: "CONNECTION_DRAINED" });
-    expect(shop.node2.messages.at(-1)).toEqual({ kind: "pod-detached", uid: "uid-cart" });
+    const detached = { kind: "pod-detached", uid: "uid-cart" };
+    await eventually("it is told", () => isDeepStrictEqual(shop.node2.messages.at(-1), detached));
   });
 
   it("cuts an outbound connection when its own pod is gone", async () => {

@@ -1,4 +1,4 @@
-import type { EnvReader } from "../config/index.ts";
+import { type EnvReader, parseDuration } from "../config/index.ts";
 
 /** Flow-control windows of HBONE, bytes. */
 export interface Http2Config {
@@ -24,6 +24,17 @@ export interface PoolConfig {
   readonly maxStreamsPerSession: number;
   /** A session without streams is closed after this long. */
   readonly idleReleaseMs: number;
+}
+
+const DEFAULT_SESSION_IDLE_MS = 10 * 60_000;
+
+/** How long a peer may keep a session open towards us without a tunnel on it. */
+export function readSessionIdle(env: EnvReader): number {
+  return env.parsed("AMBIT_SESSION_IDLE_TIMEOUT", DEFAULT_SESSION_IDLE_MS, (text) => {
+    const idle = parseDuration(text);
+    if (!idle.ok || (idle.value >= 1_000 && idle.value <= 24 * 3_600_000)) return idle;
+    return { ok: false, error: "expected 1s to 24h" };
+  });
 }
 
 export function readPool(env: EnvReader): PoolConfig {

@@ -6,7 +6,7 @@ export {
   redactAccess,
   type ServiceAccess,
 } from "./access.ts";
-export { type Http2Config, type PoolConfig, readHttp2, readPool } from "./http2.ts";
+export { type Http2Config, type PoolConfig, readHttp2, readPool, readSessionIdle } from "./http2.ts";
 export { type ListenConfig, readListen } from "./listen.ts";
 export { type LoggingConfig, readLogging } from "./logging.ts";
 export { type NodeMetadata, readNodeMetadata } from "./node-metadata.ts";

@@ -14,6 +14,7 @@ import {
   type PeerIdentity,
   type RevocationCheck,
 } from "../tls/index.ts";
+import { IdleSessions, type WatchedSession } from "./idle-sessions.ts";
 import { TunnelStream } from "./tunnel-stream.ts";
 
 /** What a stream's handler knows of the tunnel it came through. */
@@ -30,6 +31,8 @@ export interface HboneAcceptorInit {
   readonly handshakeTimeoutMs: number;
   /** Sessions one remote address may hold, handshakes included. */
   readonly maxSessionsPerPeer: number;
+  /** A session that carries no tunnel for so long is told to go. Longer than peers keep theirs. */
+  readonly sessionIdleMs: number;
   readonly revocation: RevocationCheck;
   /** The certificate to show; rejects with IDENTITY_UNAVAILABLE. */
   material(): Promise<IdentityMaterial>;
@@ -38,7 +41,7 @@ export interface HboneAcceptorInit {
   onRefused(error: MeshError, remote: SocketAddress | undefined, local: SocketAddress | undefined): void;
 }
 
-interface ServedSession {
+interface ServedSession extends WatchedSession {
   readonly session: H2Session;
   readonly peer: PeerIdentity;
 }
@@ -47,11 +50,13 @@ export class HboneAcceptor {
   private readonly init: HboneAcceptorInit;
   private tls: HboneTlsAcceptor | undefined;
   private readonly sessions = new LiveList<ServedSession>();
+  private readonly idle: IdleSessions;
   private readonly perPeer = new Map<IpAddress, number>();
   private draining = false;
 
   constructor(init: HboneAcceptorInit) {
     this.init = init;
+    this.idle = new IdleSessions(init.clock, init.sessionIdleMs, this.sessions);
   }
 
   /** Takes over an accepted socket. */
@@ -91,6 +96,7 @@ export class HboneAcceptor {
   drain(): void {
     this.draining = true;
     this.tls?.close();
+    this.idle.stop();
     for (const { session } of this.sessions.values()) session.shutdown();
   }
 
@@ -131,8 +137,10 @@ export class HboneAcceptor {
     }
     const tunnel: InboundTunnel = { peer, remote, local };
     let member: LiveMember<ServedSession> | undefined;
-    const served = {
+    const served: ServedSession = {
       peer,
+      streamsSeen: 0,
+      quietSince: this.init.clock.monotonic(),
       session: createH2Session("server", socket, this.init.options, {
         onRequest: (h2Stream, headers) => {
           const stream = new TunnelStream();
@@ -145,6 +153,7 @@ export class HboneAcceptor {
     };
     member = this.sessions.add(served);
     if (this.draining) served.session.shutdown();
+    else this.idle.watch();
   }
 
   private release(ip: IpAddress): void {

@@ -1,6 +1,6 @@
 import type { EnvReader } from "@ambit/shared/config";
 import { type Cidr, parseCidr } from "@ambit/shared/net";
-import { type Http2Config, type PoolConfig, readHttp2, readPool } from "@ambit/shared/proxy-config";
+import { type Http2Config, type PoolConfig, readHttp2, readPool, readSessionIdle } from "@ambit/shared/proxy-config";
 
 const MIB = 1024 * 1024;
 /**
@@ -17,6 +17,8 @@ const HTTP2_DEFAULTS: Http2Config = {
 export interface TimeoutsConfig {
   readonly tcpConnectMs: number;
   readonly tlsHandshakeMs: number;
+  /** Of inbound sessions without a tunnel. */
+  readonly sessionIdleMs: number;
   /** Answer to a CONNECT of ours. */
   readonly connectResponseMs: number;
   /** How long the client of an undeclared port may keep silent before its server is allowed to speak first. */
@@ -54,6 +56,7 @@ export function readTraffic(env: EnvReader): TrafficConfig {
     timeouts: {
       tcpConnectMs: env.durationMs("AMBIT_TCP_CONNECT_TIMEOUT", 10_000),
       tlsHandshakeMs: env.durationMs("AMBIT_TLS_HANDSHAKE_TIMEOUT", 10_000),
+      sessionIdleMs: readSessionIdle(env),
       connectResponseMs: env.durationMs("AMBIT_CONNECT_RESPONSE_TIMEOUT", 20_000),
       sniffMs: env.durationMs("AMBIT_SNIFF_TIMEOUT", 1_000),
     },

@@ -24,6 +24,8 @@ export interface ConnectTerminatorInit {
   readonly handshakeTimeoutMs: number;
   /** Sessions one remote address may hold, handshakes included. */
   readonly maxSessionsPerPeer: number;
+  /** See `HboneAcceptorInit`. */
+  readonly sessionIdleMs: number;
   /** TCP connections of everybody together; more are closed at once. */
   readonly maxSessions: number;
   /** Tunnels of everybody together; one more is answered with 503. */
@@ -65,6 +67,7 @@ export class ConnectTerminator {
       options: init.http2,
       handshakeTimeoutMs: init.handshakeTimeoutMs,
       maxSessionsPerPeer: init.maxSessionsPerPeer,
+      sessionIdleMs: init.sessionIdleMs,
       revocation: init.revocation,
       material: () => init.material(),
       onStream: (tunnel, stream, headers) => this.#onStream(tunnel, stream, headers),

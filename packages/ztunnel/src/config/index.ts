@@ -40,6 +40,7 @@ export interface DataPlaneConfig {
   readonly timeouts: {
     readonly tcpConnectMs: number;
     readonly tlsHandshakeMs: number;
+    readonly sessionIdleMs: number;
     readonly connectResponseMs: number;
     readonly ownWorkloadMs: number;
   };

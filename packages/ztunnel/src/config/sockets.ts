@@ -1,4 +1,5 @@
 import type { EnvReader } from "@ambit/shared/config";
+import { readSessionIdle } from "@ambit/shared/proxy-config";
 
 /** How connections get in and out. */
 export interface SocketsConfig {
@@ -22,6 +23,8 @@ export function readSockets(env: EnvReader): SocketsConfig {
 export interface TimeoutsConfig {
   readonly tcpConnectMs: number;
   readonly tlsHandshakeMs: number;
+  /** Of inbound HBONE sessions without a tunnel. */
+  readonly sessionIdleMs: number;
   readonly connectResponseMs: number;
   /** How long a connection of a pod waits for xDS to describe that pod. */
   readonly ownWorkloadMs: number;
@@ -31,6 +34,7 @@ export function readTimeouts(env: EnvReader): TimeoutsConfig {
   return {
     tcpConnectMs: env.durationMs("AMBIT_TCP_CONNECT_TIMEOUT", 10_000),
     tlsHandshakeMs: env.durationMs("AMBIT_TLS_HANDSHAKE_TIMEOUT", 10_000),
+    sessionIdleMs: readSessionIdle(env),
     connectResponseMs: env.durationMs("AMBIT_CONNECT_RESPONSE_TIMEOUT", 20_000),
     ownWorkloadMs: env.durationMs("AMBIT_OWN_WORKLOAD_TIMEOUT", 5_000),
   };

@@ -109,6 +109,7 @@ export class PodRuntime {
       options: sessionOptions(config.http2, clock),
       handshakeTimeoutMs: config.timeouts.tlsHandshakeMs,
       maxSessionsPerPeer: config.limits.hboneSessionsPerPeer,
+      sessionIdleMs: config.timeouts.sessionIdleMs,
       revocation,
       material: () => this.ownMaterial(),
       onStream: (tunnel, stream, headers) => void proxyInbound(context, this.pod, { tunnel, stream, headers }),
