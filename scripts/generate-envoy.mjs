@@ -13,7 +13,12 @@ const ROOTS = [
   "envoy/config/route/v3/route.proto",
   "envoy/config/trace/v3/opentelemetry.proto",
   "envoy/extensions/access_loggers/file/v3/file.proto",
+  "envoy/extensions/access_loggers/filters/cel/v3/cel.proto",
+  "envoy/extensions/access_loggers/grpc/v3/als.proto",
+  "envoy/extensions/access_loggers/open_telemetry/v3/logs_service.proto",
+  "envoy/extensions/clusters/dynamic_forward_proxy/v3/cluster.proto",
   "envoy/extensions/filters/http/cors/v3/cors.proto",
+  "envoy/extensions/filters/http/dynamic_forward_proxy/v3/dynamic_forward_proxy.proto",
   "envoy/extensions/filters/http/ext_authz/v3/ext_authz.proto",
   "envoy/extensions/filters/http/fault/v3/fault.proto",
   "envoy/extensions/filters/http/grpc_stats/v3/config.proto",
@@ -23,6 +28,7 @@ const ROOTS = [
   "envoy/extensions/filters/http/rbac/v3/rbac.proto",
   "envoy/extensions/filters/http/router/v3/router.proto",
   "envoy/extensions/filters/http/set_filter_state/v3/set_filter_state.proto",
+  "envoy/extensions/filters/http/stateful_session/v3/stateful_session.proto",
   "envoy/extensions/filters/listener/http_inspector/v3/http_inspector.proto",
   "envoy/extensions/filters/listener/original_dst/v3/original_dst.proto",
   "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.proto",
@@ -31,6 +37,8 @@ const ROOTS = [
   "envoy/extensions/filters/network/rbac/v3/rbac.proto",
   "envoy/extensions/filters/network/set_filter_state/v3/set_filter_state.proto",
   "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.proto",
+  "envoy/extensions/http/stateful_session/cookie/v3/cookie.proto",
+  "envoy/extensions/http/stateful_session/header/v3/header.proto",
   "envoy/extensions/matching/common_inputs/network/v3/network_inputs.proto",
   "envoy/extensions/path/match/uri_template/v3/uri_template_match.proto",
   "envoy/extensions/path/rewrite/uri_template/v3/uri_template_rewrite.proto",
@@ -40,6 +48,7 @@ const ROOTS = [
   "envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.proto",
   "envoy/extensions/transport_sockets/tls/v3/tls.proto",
   "envoy/extensions/upstreams/http/v3/http_protocol_options.proto",
+  "envoy/service/accesslog/v3/als.proto",
   "envoy/service/auth/v3/external_auth.proto",
   "udpa/type/v1/typed_struct.proto",
   "xds/type/matcher/v3/ip.proto",
@@ -48,7 +57,9 @@ const ROOTS = [
 ];
 
 const deps = join(dirname(createRequire(import.meta.url).resolve("@grpc/grpc-js-xds/package.json")), "deps");
-const modules = ["envoy-api", "xds", "googleapis", "protoc-gen-validate"].map((name) => join(deps, name));
+/** What the package's files need and it does not have. */
+const OWN = join(import.meta.dirname, "../packages/envoy-api/proto");
+const modules = [...["envoy-api", "xds", "googleapis", "protoc-gen-validate"].map((name) => join(deps, name)), OWN];
 
 /** The text of a file of the package; undefined for what protobuf itself brings. */
 function read(path) {
