@@ -62,6 +62,8 @@ export class MeshState {
   readonly #contents = new Map<ObjectKey, string>();
   /** Status that objects of our kinds carry now, ours of an earlier run among them. */
   readonly #written = new Map<ObjectKey, Readonly<Record<string, unknown>>>();
+  /** Generation of objects of our kinds, as last compiled. */
+  readonly #generations = new Map<ObjectKey, number>();
   #problems: readonly InputProblem[] = [];
   #ready = false;
 
@@ -87,6 +89,7 @@ export class MeshState {
       source,
       now: () => seams.clock.now(),
       existing: (key) => this.#written.get(key),
+      generation: (key) => this.#generations.get(key),
       onFailure: (key, error) => statusLog.warn("a status could not be written", { object: key, error }),
     });
     this.#progress = new Debounce(seams.clock, PROGRESS_QUIET_MS, PROGRESS_LONGEST_MS, () =>
@@ -165,8 +168,8 @@ export class MeshState {
     for (const key of removed) this.#contents.delete(key);
     for (const object of upserted) {
       if (!WITH_STATUS.has(object.kind)) continue;
-      const { labels, annotations, uid } = object.metadata;
-      const text = JSON.stringify([object.spec, labels, annotations, uid]);
+      const { labels, annotations, uid, generation } = object.metadata;
+      const text = JSON.stringify([object.spec, labels, annotations, uid, generation]);
       const digest = createHash("sha256").update(text).digest("base64");
       const key = objectKey(object);
       if (this.#contents.get(key) === digest) continue;
@@ -179,10 +182,14 @@ export class MeshState {
     for (const key of change.removed) {
       this.#keys.delete(key);
       this.#written.delete(key);
+      this.#generations.delete(key);
     }
     for (const object of change.upserted) {
       const key = objectKey(object);
+      const { generation } = object.metadata;
       this.#keys.add(key);
+      if (WITH_STATUS.has(object.kind) && generation !== undefined) this.#generations.set(key, generation);
+      else this.#generations.delete(key);
       if (WITH_STATUS.has(object.kind) && object.status) this.#written.set(key, object.status);
       else this.#written.delete(key);
     }

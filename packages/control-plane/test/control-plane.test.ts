@@ -343,6 +343,18 @@ describe("status on objects", () => {
     expect(await listing()).toEqual(written);
   });
 
+  it("says which generation of the object it speaks of", async () => {
+    const service = (generation: number, port: number): string =>
+      `apiVersion: v1\nkind: Service\nmetadata: { name: web, namespace: shop, generation: ${generation}, labels: { istio.io/use-waypoint: wp } }\nspec: { ports: [{ port: ${port} }] }\n`;
+    await write("a.yaml", service(1, 80));
+    await start();
+    const file = join(dir, "objects", ".patches", "Service", "shop", "web", "control-plane.json");
+    const observed = async () => JSON.parse(await readFile(file, "utf8")).status.conditions[0].observedGeneration;
+    await eventually("the first is observed", async () => (await observed()) === 1);
+    await write("a.yaml", service(2, 81));
+    await eventually("the second is observed", async () => (await observed()) === 2);
+  });
+
   it("keeps its time over a restart and vanishes with its reason", async () => {
     const service = (labels: string): string =>
       `apiVersion: v1\nkind: Service\nmetadata: { name: web, namespace: shop, labels: { ${labels} } }\nspec: { ports: [{ port: 80 }] }\n`;

@@ -46,6 +46,15 @@ describe("whether an object is in force", () => {
     expect(said([proxy("a", true)])).toContain("True");
   });
 
+  it("is told again with an object that was changed to the same effect", () => {
+    const { inForce, said } = book();
+    inForce.changed([KEY], new Map([[KEY, written()]]));
+    said([proxy("a", true)]);
+    inForce.changed([KEY], new Map());
+    expect(said([proxy("a", true)])).toContain("True");
+    expect(inForce.news([proxy("a", true)]).size).toBe(0);
+  });
+
   it("says who refused it and why", () => {
     const { inForce, said } = book();
     inForce.changed([KEY], new Map([[KEY, written()]]));

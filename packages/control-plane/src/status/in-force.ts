@@ -6,6 +6,12 @@ import type { ClientProgress } from "../push/index.ts";
 export const IN_FORCE = "ambit.io/InForce";
 const MAX_REASON = 300;
 
+interface Said {
+  readonly status: ObjectStatus;
+  readonly conditions: string;
+  readonly changedAt: number | undefined;
+}
+
 /** What waypoints had taken when they last had taken everything. */
 interface Taken {
   readonly proxies: readonly string[];
@@ -25,7 +31,7 @@ export class InForceBook {
   readonly #changedAt = new Map<ObjectKey, number>();
   readonly #through = new Map<string, number>();
   /** What was last said of each object. */
-  readonly #said = new Map<ObjectKey, { readonly status: ObjectStatus; readonly conditions: string }>();
+  readonly #said = new Map<ObjectKey, Said>();
 
   /**
    * Takes one change in.
@@ -49,7 +55,10 @@ export class InForceBook {
     }
   }
 
-  /** Statuses of which something is different since the last call: as given, and with whether they are in force. */
+  /**
+   * Statuses of which something is different since the last call, or whose object is: as given, and with whether they are
+   * in force.
+   */
   news(progress: readonly ClientProgress[]): ReadonlyMap<ObjectKey, ObjectStatus> {
     const taken = this.#takenBy(progress);
     const news = new Map<ObjectKey, ObjectStatus>();
@@ -58,8 +67,9 @@ export class InForceBook {
       const extended = this.#extended(key, status, taken, said);
       const conditions = said.map(({ status: value, message }) => `${value} ${message}`).join("\n");
       const last = this.#said.get(key);
-      if (last?.status === status && last.conditions === conditions) continue;
-      this.#said.set(key, { status, conditions });
+      const changedAt = this.#changedAt.get(key);
+      if (last?.status === status && last.conditions === conditions && last.changedAt === changedAt) continue;
+      this.#said.set(key, { status, conditions, changedAt });
       news.set(key, extended);
     }
     return news;

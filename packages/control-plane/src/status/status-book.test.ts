@@ -7,7 +7,7 @@ const KEY = "AuthorizationPolicy/shop/deny" as ObjectKey;
 const accepted: Condition = { type: "Accepted", status: "True", reason: "Accepted", message: "" };
 const rejected: Condition = { type: "Accepted", status: "False", reason: "UnsupportedValue", message: "spec.rules[0]" };
 
-function writer(fail: () => boolean = () => false) {
+function writer(fail: () => boolean = () => false, generation: () => number | undefined = () => undefined) {
   const patches: unknown[] = [];
   const failures: string[] = [];
   const status = new StatusBook({
@@ -18,6 +18,7 @@ function writer(fail: () => boolean = () => false) {
       },
     },
     now: () => 0,
+    generation,
     onFailure: (_key, error) => failures.push(error.message),
   });
   return { status, patches, failures };
@@ -46,6 +47,24 @@ describe("StatusBook", () => {
     await status.settled();
     expect(patches.at(-1)).toEqual(["control-plane", undefined]);
     expect(patches.length).toBe(2);
+  });
+
+  it("says of which text of the object it speaks, and again when only that changed", async () => {
+    let generation = 1;
+    const { status, patches } = writer(undefined, () => generation);
+    const part = { fields: { parentRef: { name: "web" } }, conditions: [accepted] };
+    const said = (): unknown[] => patches.map((patch) => JSON.stringify(patch).match(/"observedGeneration":\d/g));
+    status.set(new Map([[KEY, { conditions: [accepted], parents: [part] }]]));
+    generation = 2;
+    status.set(new Map([[KEY, { conditions: [accepted], parents: [part] }]]));
+    await status.settled();
+    status.set(new Map([[KEY, { conditions: [accepted], parents: [part] }]]));
+    await status.settled();
+    expect(said()).toEqual([['"observedGeneration":2', '"observedGeneration":2']]);
+    generation = 3;
+    status.set(new Map([[KEY, { conditions: [accepted], parents: [part] }]]));
+    await status.settled();
+    expect(said()[1]).toEqual(['"observedGeneration":3', '"observedGeneration":3']);
   });
 
   it("reports a failed write and tries again with the next change", async () => {

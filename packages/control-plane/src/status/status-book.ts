@@ -8,6 +8,8 @@ export interface StatusBookInit {
   readonly now: () => number;
   /** Status the object carries already: a condition that says the same keeps its time, also over a restart. */
   readonly existing?: (key: ObjectKey) => Readonly<Record<string, unknown>> | undefined;
+  /** `metadata.generation` of the object as it was when the status was made; undefined when it has none. */
+  readonly generation?: (key: ObjectKey) => number | undefined;
   onFailure(key: ObjectKey, error: Error): void;
 }
 
@@ -29,10 +31,11 @@ export class StatusBook {
     for (const [key, status] of statuses) {
       if (isSilent(status)) this.#current.delete(key);
       else this.#current.set(key, status);
-      const text = JSON.stringify(status);
+      const generation = isSilent(status) ? undefined : this.#init.generation?.(key);
+      const text = JSON.stringify([status, generation]);
       if ((this.#written.get(key) ?? SILENCE) === text) continue;
       this.#written.set(key, text);
-      this.#tail = this.#tail.then(() => this.#write(key, status, text));
+      this.#tail = this.#tail.then(() => this.#write(key, status, { text, generation }));
     }
   }
 
@@ -50,14 +53,14 @@ export class StatusBook {
     return this.#tail;
   }
 
-  async #write(key: ObjectKey, status: ObjectStatus, text: string): Promise<void> {
+  async #write(key: ObjectKey, status: ObjectStatus, { text, generation }: Written): Promise<void> {
     // A later set() of the same object has its own write queued; this one would be overwritten at once.
     if (this.#written.get(key) !== text) return;
     try {
       await this.#init.source.patch(
         key,
         OWNER,
-        isSilent(status) ? undefined : { status: this.#stamped(status, this.#init.existing?.(key)) },
+        isSilent(status) ? undefined : { status: this.#stamped(status, generation, this.#init.existing?.(key)) },
       );
       if (isSilent(status)) this.#written.delete(key);
     } catch (error) {
@@ -66,32 +69,46 @@ export class StatusBook {
     }
   }
 
-  #stamped(status: ObjectStatus, existing: Fields | undefined): Fields {
-    const now = new Date(this.#init.now()).toISOString();
+  #stamped(status: ObjectStatus, generation: number | undefined, existing: Fields | undefined): Fields {
+    const stamp = {
+      now: new Date(this.#init.now()).toISOString(),
+      ...(generation !== undefined && { observedGeneration: generation }),
+    };
     const parts = (name: "listeners" | "parents"): Fields => {
       const list = status[name];
-      return list ? { [name]: list.map((part) => stampedPart(part, recordsAt(existing, name), now)) } : {};
+      return list ? { [name]: list.map((part) => stampedPart(part, recordsAt(existing, name), stamp)) } : {};
     };
-    const conditions = stampedConditions(status.conditions, recordsAt(existing, "conditions"), now);
+    const conditions = stampedConditions(status.conditions, recordsAt(existing, "conditions"), stamp);
     return { ...(conditions.length > 0 && { conditions }), ...parts("listeners"), ...parts("parents") };
   }
 }
 
 type Fields = Readonly<Record<string, unknown>>;
 
-const SILENCE = JSON.stringify(NO_STATUS);
-
-/** The same part is the one that is identified alike. */
-function stampedPart({ fields, conditions }: StatusPart, existing: readonly Fields[], now: string): Fields {
-  const identity = ["name", "parentRef", "controllerName"];
-  const same = existing.find((each) => identity.every((name) => isDeepStrictEqual(each[name], fields[name])));
-  return { ...fields, conditions: stampedConditions(conditions, recordsAt(same, "conditions"), now) };
+interface Written {
+  readonly text: string;
+  readonly generation: number | undefined;
 }
 
-function stampedConditions(list: readonly Condition[], existing: readonly Fields[], now: string) {
+interface Stamp {
+  readonly now: string;
+  /** Which text of the object a condition speaks of, for readers that wait for their own. Spec: Kubernetes metav1.Condition. */
+  readonly observedGeneration?: number;
+}
+
+const SILENCE = JSON.stringify([NO_STATUS, undefined]);
+
+/** The same part is the one that is identified alike. */
+function stampedPart({ fields, conditions }: StatusPart, existing: readonly Fields[], stamp: Stamp): Fields {
+  const identity = ["name", "parentRef", "controllerName"];
+  const same = existing.find((each) => identity.every((name) => isDeepStrictEqual(each[name], fields[name])));
+  return { ...fields, conditions: stampedConditions(conditions, recordsAt(same, "conditions"), stamp) };
+}
+
+function stampedConditions(list: readonly Condition[], existing: readonly Fields[], { now, ...generation }: Stamp) {
   return list.map((condition) => {
     const same = existing.find(({ type, status }) => type === condition.type && status === condition.status);
     const since = same?.["lastTransitionTime"];
-    return { ...condition, lastTransitionTime: typeof since === "string" ? since : now };
+    return { ...condition, lastTransitionTime: typeof since === "string" ? since : now, ...generation };
   });
 }
