@@ -61,17 +61,30 @@ export function listen(
       socket.destroy();
       resolve(text);
     };
-    let timer = setTimeout(done, patienceMs);
+    let heard = 0;
+    // Time may have passed without the loop having run: what is on its way gets its turns.
+    const silence = async (): Promise<void> => {
+      const before = heard;
+      await turnsOfTheLoop();
+      if (heard === before) done();
+    };
+    let timer = setTimeout(silence, patienceMs);
     socket.on("error", () => {});
     socket.on("data", (chunk: Buffer) => {
       text += chunk.toString("latin1");
+      heard += 1;
       clearTimeout(timer);
-      timer = setTimeout(done, quietMs);
+      timer = setTimeout(silence, quietMs);
     });
     socket.on("end", done);
     socket.on("close", done);
     speak();
   });
+}
+
+/** More turns than any message takes between client, waypoint and application of one process. */
+export async function turnsOfTheLoop(count = 50): Promise<void> {
+  for (let turn = 0; turn < count; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }
 
 /** Statuses of the answers in `text`, in order. */

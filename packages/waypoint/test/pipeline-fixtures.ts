@@ -165,6 +165,8 @@ export class TestWaypoint {
   readonly bugs: unknown[] = [];
   readonly limits: string[] = [];
   readonly progress: number[] = [];
+  /** Requests under way. */
+  running = 0;
   readonly mirrored: { readonly cluster: string; readonly code: string | undefined }[] = [];
   readonly traffic: WaypointTraffic;
   readonly #cleanup: Cleanup;
@@ -232,8 +234,11 @@ export class TestWaypoint {
 
   get observer(): TrafficInit["observer"] {
     return {
-      requestStarted: () => {},
-      requestFinished: ({ record }) => void this.requests.push(record.finish()),
+      requestStarted: () => void this.running++,
+      requestFinished: ({ record }) => {
+        this.running -= 1;
+        this.requests.push(record.finish());
+      },
       requestProgress: (record) => void this.progress.push(record.responseMessages),
       connectionMeter: () => ({ flush: () => {}, close: () => {} }),
       connectionFinished: (_chain, record) => void this.connections.push(record),
