@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type IpAddress, Port } from "@ambit/shared/net";
 import { portablePlatform } from "@ambit/shared/platform";
 import { systemClock, systemRandom } from "@ambit/shared/time";
+import { eventually } from "@ambit/testing/eventually";
 import { describe, expect, it } from "@jest/globals";
 import { createDataPlane } from "../src/worker/data-plane.ts";
 import { buildWorkload, freeAddress, testConfig } from "./fixtures/test-mesh.ts";
@@ -67,7 +68,8 @@ describe("a pod that has left", () => {
     const socket = await waitingApplication(ip);
     plane.handle({ kind: "detach-pod", uid: "uid-web", graceMs: 60 });
     attach("web", ip);
-    await sleep(150);
+    await eventually("the first has left", () => closed.length > 0);
+    await sleep(50);
     expect(closed).toEqual([NETNS_FD]);
     plane.handle({ kind: "detach-pod", uid: "uid-web", graceMs: 0 });
     expect(closed).toEqual([NETNS_FD, NETNS_FD]);

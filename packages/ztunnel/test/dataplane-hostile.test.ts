@@ -9,7 +9,7 @@ import { afterEach, describe, expect, it } from "@jest/globals";
 import { HbonePeer, hboneServer, materialOf, type PeerStream } from "./fixtures/hbone-peer.ts";
 import { onlyRecord, Shop } from "./fixtures/shop.ts";
 import { dialFrom, readAll, readExactly } from "./fixtures/socks-client.ts";
-import { buildWorkload, freeAddress, identityUri, testService } from "./fixtures/test-mesh.ts";
+import { buildWorkload, freeAddress, identityUri, testConfig, testService } from "./fixtures/test-mesh.ts";
 
 let shop: Shop;
 let closers: (() => void)[] = [];
@@ -131,8 +131,7 @@ describe("a hostile peer", () => {
   });
 
   it("case 61: that stops at any step of the handshake is cut, and others are served", async () => {
-    const timeouts = { tcpConnectMs: 500, tlsHandshakeMs: 200, connectResponseMs: 500, ownWorkloadMs: 500 };
-    shop = await Shop.open({ config: { timeouts } });
+    shop = await Shop.open({ config: { timeouts: { ...testConfig.timeouts, tlsHandshakeMs: 1_000 } } });
     const app = await shop.serve();
     const halfOpen: Socket[] = [];
     for (const first of ["", "\x16", "\x16\x03\x01\x02\x00\x01", "GET / HTTP/1.1\r\n\r\n"]) {
@@ -265,18 +264,14 @@ describe("a hostile or failing next hop", () => {
   });
 
   it("that never answers CONNECT is given up in time", async () => {
-    shop = await Shop.open({
-      config: { timeouts: { tcpConnectMs: 500, tlsHandshakeMs: 500, connectResponseMs: 150, ownWorkloadMs: 500 } },
-    });
+    shop = await Shop.open({ config: { timeouts: { ...testConfig.timeouts, connectResponseMs: 150 } } });
     const { ip } = await nextHop(() => ({ onRequest: () => ignore }));
     expect((await dialFrom(shop.web, ip, 80)).code).toBe(1);
     expect(await onlyRecord(shop.node1)).toMatchObject({ code: "HBONE_CONNECT_TIMEOUT", flag: "CONNECT" });
   });
 
   it("that accepts TCP and is silent is given up in time", async () => {
-    shop = await Shop.open({
-      config: { timeouts: { tcpConnectMs: 500, tlsHandshakeMs: 150, connectResponseMs: 500, ownWorkloadMs: 500 } },
-    });
+    shop = await Shop.open({ config: { timeouts: { ...testConfig.timeouts, tlsHandshakeMs: 150 } } });
     const ip = freeAddress();
     shop.mesh.push({ workloads: [buildWorkload("silent", ip)] });
     await shop.serve(ip, () => {}, Port.HBONE);

@@ -53,6 +53,8 @@ privileged("the node's probe rules", () => {
       }`,
     );
 
+  const probed = async (): Promise<boolean> => (await askApp(world.node, pod.v4, APP, { timeoutMs: 2_000 })) === PROBE;
+
   it("R7: a probe of the node reaches the application directly, over IPv4 and IPv6", async () => {
     expect(await askApp(world.node, pod.v4, APP)).toBe(PROBE);
     expect(await askApp(world.node, pod.v6, APP)).toBe("fd16:9254:7127:1337:ffff:ffff:ffff:ffff");
@@ -112,10 +114,10 @@ privileged("the node's probe rules", () => {
 
   it("puts itself back within seconds after a flush of the node's rules", async () => {
     world.nft("node", "flush ruleset");
-    await eventually("the probe is exempt again", async () => (await askApp(world.node, pod.v4, APP)) === PROBE);
+    await eventually("the probe is exempt again", probed);
     await eventually("the repair is counted", () => host.repairs === 1);
     world.nft("node", "delete table inet ambit_host");
-    await eventually("the probe is exempt again", async () => (await askApp(world.node, pod.v4, APP)) === PROBE);
+    await eventually("the probe is exempt again", probed);
     await eventually("the second repair is counted", () => host.repairs === 2);
   });
 
@@ -134,7 +136,7 @@ privileged("the node's probe rules", () => {
     await host.start();
     rival = () => world.nft("node", "delete table inet ambit_host");
     await expect(host.setPod("uid-b", [ipOf(pod.v4)])).rejects.toThrow("gone right after nft loaded them");
-    await eventually("the probe is exempt again", async () => (await askApp(world.node, pod.v4, APP)) === PROBE);
+    await eventually("the probe is exempt again", probed);
     await eventually("the repair is counted", () => host.repairs === 1);
   });
 

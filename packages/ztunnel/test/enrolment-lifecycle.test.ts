@@ -1,13 +1,14 @@
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { type KubeObject, objectKey } from "@ambit/shared/kube";
 import { silentLogger } from "@ambit/shared/log";
 import { ipOf } from "@ambit/shared/net";
 import { linuxPlatform as platform, portablePlatform } from "@ambit/shared/platform";
 import { systemClock, systemRandom } from "@ambit/shared/time";
 import { eventually } from "@ambit/testing/eventually";
+import { temporaryFolder } from "@ambit/testing/files";
 import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
 import {
   createEnrolment,
@@ -104,7 +105,7 @@ privileged("enrolment", () => {
   beforeEach(() => {
     world = new PodWorld(["web", "plain"]);
     [pod, plain] = world.pods as [TestPod, TestPod];
-    netnsDir = mkdtempSync(join(tmpdir(), "ambit-enrol-"));
+    netnsDir = temporaryFolder("enrol");
     symlinkSync(world.pathOf("web"), join(netnsDir, UID));
     source = new MemorySource(namespace(), podObject({ ips: ips() }));
     dataPlane = new StandInDataPlane();
@@ -115,7 +116,6 @@ privileged("enrolment", () => {
     for (const proxy of dataPlane.proxies.values()) proxy.close();
     app.close();
     world.close();
-    rmSync(netnsDir, { recursive: true });
   });
 
   function start(over: Partial<EnrolmentInit> = {}): Enrolment {
@@ -233,14 +233,15 @@ privileged("enrolment", () => {
   });
 
   it("keeps a pod cut off and says pending while it cannot be served, and tries until it can", async () => {
-    dataPlane.failures = 3;
+    dataPlane.failures = Number.POSITIVE_INFINITY;
     const enrolment = start();
     await enrolment.start();
     await eventually("it is pending", () => stateOf(enrolment) === "pending");
-    expect(enrolment.status()[0]?.reason).toMatch(/no worker is up/);
+    await eventually("it says why", () => /no worker is up/.test(enrolment.status()[0]?.reason ?? ""));
     expect(source.patched[0]?.patch).toEqual({
       metadata: { annotations: { "ambient.istio.io/redirection": "pending" } },
     });
+    dataPlane.failures = 0;
     await annotated("enabled");
     expect(await askApp(plain.netns, pod.v4, APP)).toBe(plain.v4);
   });
@@ -250,7 +251,8 @@ privileged("enrolment", () => {
     const enrolment = start();
     await enrolment.start();
     await annotated("pending");
-    expect(enrolment.status()[0]?.reason).toMatch(/PLATFORM_CALL_FAILED: bind .*15006: EADDRINUSE/);
+    const reason = /PLATFORM_CALL_FAILED: bind .*15006: EADDRINUSE/;
+    await eventually("it says why", () => reason.test(enrolment.status()[0]?.reason ?? ""));
     squatter.close();
     await annotated("enabled");
   });
@@ -271,7 +273,7 @@ privileged("enrolment", () => {
     await annotated("enabled");
     world.nft("web", "flush ruleset");
     await eventually("plaintext is captured again", async () => {
-      await askApp(plain.netns, pod.v4, APP);
+      await askApp(plain.netns, pod.v4, APP, { timeoutMs: 2_000 });
       return (dataPlane.proxies.get(UID)?.captured.length ?? 0) > 0;
     });
     await source.patch(KEY, "ztunnel", { metadata: { annotations: { "ambient.istio.io/redirection": null } } });
@@ -311,7 +313,7 @@ privileged("enrolment", () => {
     source.put(podObject({ ips: ips(), annotations: { "ambient.istio.io/bypass-inbound-capture": "true" } }));
     await eventually("plaintext goes direct", async () => {
       const before = dataPlane.proxies.get(UID)?.captured.length;
-      await askApp(plain.netns, pod.v4, APP);
+      await askApp(plain.netns, pod.v4, APP, { timeoutMs: 2_000 });
       return dataPlane.proxies.get(UID)?.captured.length === before;
     });
     live.write("still here");
@@ -329,9 +331,11 @@ privileged("enrolment", () => {
     await eventually("the new address is exempt", () => probes().includes("10.88.0.200"));
     source.delete(KEY);
     await eventually("it is forgotten", () => enrolment.status().length === 0);
-    expect(probes()).not.toContain("10.88.0.");
+    await eventually("its probes are not exempt", () => !probes().includes("10.88.0."));
     expect(dataPlane.events.at(-1)).toBe("detach at once");
-    expect(source.patched.at(-1)).toEqual({ key: KEY, patch: undefined });
+    await eventually("its patch is gone", () =>
+      isDeepStrictEqual(source.patched.at(-1), { key: KEY, patch: undefined }),
+    );
   });
 
   it("leaks no descriptor over many enrolments", async () => {

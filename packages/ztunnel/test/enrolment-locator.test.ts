@@ -1,8 +1,8 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ipOf } from "@ambit/shared/net";
 import { type Netns, linuxPlatform as platform } from "@ambit/shared/platform";
+import { temporaryFolder } from "@ambit/testing/files";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { directoryLocator, processLocator } from "../src/enrolment/index.ts";
 import { PodWorld, type TestPod } from "./fixtures/pod-world.ts";
@@ -13,7 +13,15 @@ if (!root) process.stderr.write("namespace search tests skipped: not root\n");
 
 const UID = "6f1c2e0a-9b1d-4c3e-8f00-0123456789ab";
 const OTHER_UID = "7f1c2e0a-9b1d-4c3e-8f00-0123456789ab";
-const openDescriptors = (): number => readdirSync("/proc/self/fd").length;
+/** Of namespaces: others open and close with what else this process does. */
+const openNamespaces = (): number =>
+  readdirSync("/proc/self/fd").filter((fd) => {
+    try {
+      return /^net:|^\/run\/netns\//.test(readlinkSync(`/proc/self/fd/${fd}`));
+    } catch {
+      return false;
+    }
+  }).length;
 
 privileged("finding a pod's namespace", () => {
   let world: PodWorld;
@@ -28,12 +36,11 @@ privileged("finding a pod's namespace", () => {
   });
   afterAll(() => world.close());
   beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), "ambit-locate-"));
+    folder = temporaryFolder("locate");
     addProcess(1, { netns: "/proc/self/ns/net", cgroup: "/init.scope", start: 1 });
   });
   afterEach(() => {
     for (const netns of found.splice(0)) netns.close();
-    rmSync(folder, { recursive: true });
   });
 
   interface FakeProcess {
@@ -129,13 +136,13 @@ privileged("finding a pod's namespace", () => {
     addProcess(11, { netns: world.pathOf("a"), cgroup: container(UID), start: 9 });
     addProcess(12, { netns: world.pathOf("a"), cgroup: container(UID), start: 7 });
     await search();
-    const before = openDescriptors();
+    const before = openNamespaces();
     await search();
-    expect(openDescriptors()).toBe(before + 1);
+    expect(openNamespaces()).toBe(before + 1);
   });
 
   it("finds it by a bind mount of the pod's uid, and believes that no more", async () => {
-    const netnsDir = mkdtempSync(join(tmpdir(), "ambit-netns-"));
+    const netnsDir = temporaryFolder("netns");
     symlinkSync(world.pathOf("a"), join(netnsDir, UID));
     symlinkSync(world.pathOf("b"), join(netnsDir, OTHER_UID));
     symlinkSync("/proc/self/ns/net", join(netnsDir, "self"));
@@ -151,6 +158,5 @@ privileged("finding a pod's namespace", () => {
       expect.stringMatching(/ENOENT/),
     ]);
     for (const result of results.values()) if (result.ok) result.value.close();
-    rmSync(netnsDir, { recursive: true });
   });
 });

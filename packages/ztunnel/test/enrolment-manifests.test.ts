@@ -2,6 +2,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { eventually } from "@ambit/testing/eventually";
 import { describe, expect, it } from "@jest/globals";
 import { parseAllDocuments } from "yaml";
 import { parseConfig } from "../src/config/index.ts";
@@ -89,9 +90,11 @@ if (!canTry) process.stderr.write("capability tests skipped: they need root and 
 
   /** What a process of root with these capabilities cannot do. */
   async function tryWith(capabilities: readonly string[]): Promise<{ preflight: string; otherUsersNetns: string }> {
-    const stranger = spawn("setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups", "sleep", "30"]);
+    const stranger = spawn("setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups", "sleep", "60"]);
     try {
       await once(stranger, "spawn");
+      const status = `/proc/${stranger.pid}/status`;
+      await eventually("it is another user", () => /^Uid:\s+65534/m.test(readFileSync(status, "utf8")));
       const set = ["-all", ...capabilities.map((name) => `+${name.toLowerCase()}`)].join(",");
       const node = [process.execPath, "--conditions=@ambit/source"];
       const script = join(import.meta.dirname, "fixtures", "try-privileges.ts");

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import type { Socket } from "node:net";
 import { ipOf, PROXY_MARK } from "@ambit/shared/net";
 import { linuxPlatform as platform } from "@ambit/shared/platform";
+import { eventually } from "@ambit/testing/eventually";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { openCapturedListeners } from "../src/enrolment/pod-listeners.ts";
 import { installRules, removeRules, verifyRules } from "../src/enrolment/redirect/apply-rules.ts";
@@ -19,6 +20,12 @@ const OPTIONS: RedirectOptions = { dns: true, ingressMode: false, ipv6: true, vi
 const APP = 8080;
 const install = (pod: TestPod, over: Partial<RedirectOptions> = {}) =>
   installRules(platform, pod.netns.fd, redirectRules({ ...OPTIONS, ...over }), [4, 6]);
+
+/** A connection that says nothing. */
+async function dialled(...to: Parameters<typeof dial>): Promise<{ close(): void }> {
+  const socket = await dial(...to);
+  return { close: () => socket.destroy() };
+}
 
 /** Ended by either side, with or without an error. */
 const closed = (socket: Socket): Promise<void> => new Promise((resolve) => socket.once("close", () => resolve()));
@@ -77,16 +84,18 @@ privileged("redirection of a pod", () => {
   it("R3: keeps a service's address as the destination", async () => {
     await install(a);
     const proxy = closeLater(new StandInProxy(a.netns));
-    const socket = await dial(a.netns, "10.96.0.10", 80);
-    socket.destroy();
+    closeLater(await dialled(a.netns, "10.96.0.10", 80));
+    await eventually("it is accepted", () => proxy.captured.length > 0);
     expect(proxy.captured).toEqual([{ port: "15001", from: a.v4, to: "10.96.0.10:80" }]);
   });
 
   it("R4: leaves HBONE to the proxy's own listener", async () => {
     await install(b);
     const proxy = closeLater(new StandInProxy(b.netns));
-    (await dial(plain.netns, b.v4, 15008)).destroy();
-    (await dial(plain.netns, b.v6, 15008)).destroy();
+    for (const [index, host] of [b.v4, b.v6].entries()) {
+      closeLater(await dialled(plain.netns, host, 15008));
+      await eventually("it is accepted", () => proxy.captured.length === index + 1);
+    }
     expect(proxy.captured).toEqual([
       { port: "15008", from: plain.v4, to: `${b.v4}:15008` },
       { port: "15008", from: plain.v6, to: `[${b.v6}]:15008` },
@@ -131,7 +140,7 @@ privileged("redirection of a pod", () => {
       const fd = platform.bindUdp({ netnsFd: a.netns.fd, ip: ipOf(any), port: 0, reusePort: false });
       const client = closeLater(createSocket(type)).bind({ fd });
       client.send("question", 53, resolver);
-      const [message, from] = await once(client, "message", { signal: AbortSignal.timeout(2_000) });
+      const [message, from] = await once(client, "message", { signal: AbortSignal.timeout(15_000) });
       expect([String(message), from.address, from.port]).toEqual(["from the proxy", resolver, 53]);
     }
     closeLater(new EchoApp(plain.netns, 53));
@@ -162,7 +171,7 @@ privileged("redirection of a pod", () => {
       await install(b, { dns: round % 2 === 0 });
     }
     socket.end();
-    await once(socket, "end", { signal: AbortSignal.timeout(5_000) });
+    await once(socket, "end", { signal: AbortSignal.timeout(30_000) });
     expect(Buffer.concat(got).length).toBe(8 * block.length + `${plain.v4}\n`.length);
   });
 
@@ -239,7 +248,8 @@ privileged("redirection of a pod", () => {
   it("treats what arrives from a guest's interface as outbound", async () => {
     await install(b, { virtualInterfaces: ["eth0"] });
     const proxy = closeLater(new StandInProxy(b.netns));
-    (await dial(plain.netns, b.v4, APP)).destroy();
+    closeLater(await dialled(plain.netns, b.v4, APP));
+    await eventually("it is accepted", () => proxy.captured.length > 0);
     expect(proxy.captured).toEqual([{ port: "15001", from: plain.v4, to: `${b.v4}:${APP}` }]);
   });
 
@@ -251,7 +261,7 @@ privileged("redirection of a pod", () => {
     await once(captured, "data");
     await loadNftScript(platform, b.netns.fd, drainingRules(OPTIONS).script);
     captured.write("still here");
-    const [echo] = await once(captured, "data", { signal: AbortSignal.timeout(2_000) });
+    const [echo] = await once(captured, "data", { signal: AbortSignal.timeout(15_000) });
     expect(String(echo)).toBe("still here");
     await askApp(plain.netns, b.v4, APP);
     expect(proxy.captured).toHaveLength(1);
@@ -277,13 +287,13 @@ privileged("redirection of a pod", () => {
     client.connect(9_999, b.v4);
     await once(client, "connect");
     client.send("datagram");
-    const [echo] = await once(client, "message", { signal: AbortSignal.timeout(2_000) });
+    const [echo] = await once(client, "message", { signal: AbortSignal.timeout(15_000) });
     expect(String(echo)).toBe("datagram");
     // Nobody listens there: the answer is an ICMP message.
     client.disconnect();
     client.connect(9_998, b.v4);
     await once(client, "connect");
-    const refused = once(client, "error", { signal: AbortSignal.timeout(2_000) });
+    const refused = once(client, "error", { signal: AbortSignal.timeout(15_000) });
     client.send("datagram");
     expect(((await refused)[0] as NodeJS.ErrnoException).code).toBe("ECONNREFUSED");
   });

@@ -4,6 +4,7 @@ import { silentLogger } from "@ambit/shared/log";
 import { ipOf } from "@ambit/shared/net";
 import { linuxPlatform } from "@ambit/shared/platform";
 import { systemClock, systemRandom } from "@ambit/shared/time";
+import { eventually } from "@ambit/testing/eventually";
 import { afterEach, describe, expect, it } from "@jest/globals";
 import type { DataPlaneConfig } from "../src/config/index.ts";
 import type { AttachedPod } from "../src/control/pod-set.ts";
@@ -90,11 +91,16 @@ describe("data workers", () => {
     const pool = await startPool(2);
     const { pod, port } = podOn("p1");
     await pool.attach(pod);
-    const sockets = await Promise.all(Array.from({ length: 12 }, () => open(port())));
-    const owners = await Promise.all(sockets.map(async (socket) => (await talk(socket, "x")).split(":")[0]));
+    const sockets: Socket[] = [];
+    const owners: (string | undefined)[] = [];
+    // The kernel chooses between the two workers, so it may take a while until it has chosen both.
+    while (sockets.length < 12 || new Set(owners).size < 2) {
+      const socket = await open(port());
+      sockets.push(socket);
+      owners.push((await talk(socket, "x")).split(":")[0]);
+    }
     const victim = owners[0];
     const survivors = sockets.filter((_, i) => owners[i] !== victim);
-    expect(survivors.length).toBeGreaterThan(0);
     expect(await talk(sockets[0] as Socket, "oom")).toBe("closed");
     for (const socket of survivors) expect(await talk(socket, "still")).toMatch(/:still$/);
     const after = await Promise.all(Array.from({ length: 12 }, () => say(port(), "new")));
@@ -114,7 +120,7 @@ describe("data workers", () => {
       const first = await say(port(), "hi");
       expect(first === "closed" ? await say(port(), "hi") : first).toMatch(/:hi$/);
     }
-    expect(openSockets()).toBeLessThanOrEqual(before + 3);
+    await eventually("they are closed", () => openSockets() <= before + 3);
   });
 
   it("a detached pod's port refuses at once", async () => {
