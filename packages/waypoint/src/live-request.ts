@@ -31,7 +31,7 @@ export class LiveRequest implements LiveTraffic {
    */
   reconsider(model: RouteModel): void {
     const { tunnel, chain: before, exchange, record } = this.#context;
-    const chains = model.findChains(tunnel.destination);
+    const chains = model.findChains(tunnel.destination, tunnel.peerPrincipal);
     if (!chains || chains.http === before) return;
     const verdict = this.#judge(chains);
     if (verdict.kind === "permit") return;

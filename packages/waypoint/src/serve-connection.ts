@@ -145,7 +145,7 @@ class ServedConnection implements LiveTraffic {
    * back. Where HTTP is served instead it ends: the bytes may be requests that its policies must see.
    */
   reconsider(model: RouteModel): void {
-    const chains = model.findChains(this.#tunnel.destination);
+    const chains = model.findChains(this.#tunnel.destination, this.#tunnel.peerPrincipal);
     if (chains && chains.tcp !== this.#chain) this.#judgeAgain(chains);
   }
 
@@ -179,7 +179,7 @@ class ServedConnection implements LiveTraffic {
     relay.onDownstreamBytes = undefined;
     if (found?.kind !== "tls" || found.sni === this.#sni) return;
     this.#sni = found.sni;
-    const chains = this.#services.model().findChains(this.#tunnel.destination);
+    const chains = this.#services.model().findChains(this.#tunnel.destination, this.#tunnel.peerPrincipal);
     if (chains) this.#judgeAgain(chains);
   }
 

@@ -70,7 +70,7 @@ export class TunnelServer {
 
   /** Stage "terminate" hands a CONNECT over; it is answered here. */
   onTunnel(tunnel: TunnelContext, offer: TunnelOffer): void {
-    const chains = this.#init.model().findChains(tunnel.destination);
+    const chains = this.#init.model().findChains(tunnel.destination, tunnel.peerPrincipal);
     if (!chains || (!chains.http && !chains.tcp)) {
       const error = unknownDestination(tunnel);
       this.#init.onRefused({ tunnel, error });
@@ -150,7 +150,7 @@ export class TunnelServer {
 
   /** Each request has the chain of the moment: a connection may live longer than many configurations. */
   #onRequest(tunnel: TunnelContext, last: HttpChain, exchange: DownstreamExchange): HttpChain {
-    const chain = this.#init.model().findChains(tunnel.destination)?.http;
+    const chain = this.#init.model().findChains(tunnel.destination, tunnel.peerPrincipal)?.http;
     const refusal = chain ? undefined : unknownDestination(tunnel);
     this.#init.onRequest({ tunnel, chain: chain ?? last, exchange, refusal });
     return chain ?? last;

@@ -216,13 +216,28 @@ const exactly = (by: Any, map: Record<string, Matcher_OnMatch>, onNoMatch?: Matc
 export const byPort = (ports: Record<string, Matcher_OnMatch>): Matcher_OnMatch =>
   deeper(exactly(pack(DestinationPortInputSchema, {}), ports));
 
-export const byProtocol = (http: string, tcp: string): Matcher_OnMatch => {
+export const byProtocol = (http: string, tcp: string | Matcher_OnMatch): Matcher_OnMatch => {
   const map = { "'h2c'": toChain(http), "'http/1.1'": toChain(http) };
-  return deeper(exactly(pack(ApplicationProtocolInputSchema, {}), map, toChain(tcp)));
+  const rest = typeof tcp === "string" ? toChain(tcp) : tcp;
+  return deeper(exactly(pack(ApplicationProtocolInputSchema, {}), map, rest));
 };
 
 export const byAuthority = (map: Record<string, Matcher_OnMatch>, otherwise: Matcher): Matcher =>
   exactly(pack(FilterStateInputSchema, { key: "io.istio.connect_authority" }), map, deeper(otherwise));
+
+/** @param map  beginnings of SPIFFE IDs */
+export const byPeer = (map: Record<string, Matcher_OnMatch>, otherwise: Matcher_OnMatch): Matcher_OnMatch => {
+  const by = pack(FilterStateInputSchema, { key: "io.istio.peer_principal" });
+  return deeper(
+    create(MatcherSchema, {
+      matcherType: {
+        case: "matcherTree",
+        value: { input: input(by), treeType: { case: "prefixMatchMap", value: { map } } },
+      },
+      onNoMatch: otherwise,
+    }),
+  );
+};
 
 export const byAddress = (
   ...ranges: { addresses: string[]; leadsTo: Matcher_OnMatch; exclusive?: boolean }[]

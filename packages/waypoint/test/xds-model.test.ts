@@ -229,7 +229,7 @@ describe("what a destination leads to", () => {
     [
       "another key of the filter state",
       tree({ input: by(FilterStateInputSchema, { key: "io.istio.source" }) }),
-      /expected the authority/,
+      /expected the peer or the authority/,
     ],
     [
       "a prefix map",

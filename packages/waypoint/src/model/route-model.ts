@@ -12,8 +12,8 @@ import type { RouteTable } from "../route/model.ts";
 export interface RouteModel {
   /** Counts up; shown in the config dump and in the access log's detail. */
   readonly generation: number;
-  /** The chain of what a tunnel was opened to. */
-  findChains(destination: TunnelDestination): Chains | undefined;
+  /** The chain of what a tunnel was opened to. @param peer  SPIFFE ID of who opened it; absent: nobody in particular */
+  findChains(destination: TunnelDestination, peer?: string): Chains | undefined;
   readonly clusters: ReadonlyMap<string, Cluster>;
   /** All chains by name, for the config dump. */
   readonly chains: ReadonlyMap<string, HttpChain | TcpChain>;

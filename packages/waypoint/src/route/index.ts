@@ -42,6 +42,6 @@ export { type NormalAuthority, normalizeAuthority } from "./normalize-authority.
 export { hasDotSegments, type NormalPath, normalizePath, withoutParameters } from "./normalize-path.ts";
 export { compilePattern, MAX_PATTERN_LENGTH, type Pattern } from "./pattern.ts";
 export { type RewrittenTarget, rewriteTarget } from "./rewrite.ts";
-export { routesFor } from "./routes-by-tunnel.ts";
+export { prefixesAmong, routesFor } from "./routes-by-tunnel.ts";
 export { formatStartTime } from "./start-time.ts";
 export { wireText } from "./wire-text.ts";

@@ -17,8 +17,8 @@ export type RouteTree =
       readonly kind: "prefix";
       readonly fact: TunnelFact;
       readonly entries: ReadonlyMap<string, RouteTree>;
-      /** Of the entries' keys, each once, the longest first: a lookup costs as many steps, however many entries. */
-      readonly lengths: readonly number[];
+      /** See `prefixesAmong`. */
+      keysOf(text: string): readonly string[];
       readonly otherwise: RouteTree | undefined;
     }
   | {
@@ -52,10 +52,9 @@ function* branches(tree: Exclude<RouteTree, { kind: "routes" }>, tunnel: RoutedT
     return;
   }
   const text = tunnel[tree.fact];
-  const keys = tree.kind === "exact" ? [text] : tree.lengths.map((length) => text.slice(0, length));
-  for (const key of keys) {
+  for (const key of tree.kind === "exact" ? [text] : tree.keysOf(text)) {
     const branch = tree.entries.get(key);
-    if (branch && (tree.kind === "exact" || text.length >= key.length)) yield branch;
+    if (branch) yield branch;
   }
 }
 
@@ -63,7 +62,13 @@ export const prefixTree = (
   fact: TunnelFact,
   entries: ReadonlyMap<string, RouteTree>,
   otherwise: RouteTree | undefined,
-): RouteTree => {
-  const lengths = [...new Set([...entries.keys()].map((key) => key.length))].toSorted((a, b) => b - a);
-  return { kind: "prefix", fact, entries, lengths, otherwise };
-};
+): RouteTree => ({ kind: "prefix", fact, entries, keysOf: prefixesAmong(entries.keys()), otherwise });
+
+/**
+ * For a text, its beginnings that may be among the keys, the longest first. As many as the keys have lengths, however
+ * many keys there are.
+ */
+export function prefixesAmong(keys: Iterable<string>): (text: string) => readonly string[] {
+  const lengths = [...new Set([...keys].map((key) => key.length))].toSorted((a, b) => b - a);
+  return (text) => lengths.filter((length) => length <= text.length).map((length) => text.slice(0, length));
+}

@@ -42,7 +42,7 @@ export class ModelAssembler {
       generation: this.#generation,
       clusters,
       chains,
-      findChains: (destination: TunnelDestination) => chainsOf(lookup?.(destination), chains),
+      findChains: (destination: TunnelDestination, peer = "") => chainsOf(lookup?.(destination, peer), chains),
     };
   }
 

@@ -1,6 +1,6 @@
 /**
- * `filter_chain_matcher`: which chains a tunnel's destination leads to. The tree may ask for the authority, the address,
- * the port and the protocol, in any order. Spec: xds.type.matcher.v3.Matcher
+ * `filter_chain_matcher`: which chains a tunnel's destination leads to. The tree may ask for the authority, the peer, the
+ * address, the port and the protocol, in any order. Spec: xds.type.matcher.v3.Matcher
  */
 import {
   ApplicationProtocolInputSchema,
@@ -18,6 +18,7 @@ import { CidrMap, formatSocketAddress, ipBits, parseCidr } from "@ambit/shared/n
 import { fromBinary } from "@bufbuild/protobuf";
 import { type Any, StringValueSchema } from "@bufbuild/protobuf/wkt";
 import type { TunnelDestination } from "../model/route-model.ts";
+import { prefixesAmong } from "../route/index.ts";
 import { at, each, InvalidField, must } from "./invalid-field.ts";
 import { typeNameOf, unpack } from "./values.ts";
 
@@ -26,8 +27,12 @@ export type ChainNames =
   | { readonly kind: "declared"; readonly only: string }
   | { readonly kind: "sniffed"; readonly http: string; readonly tcp: string | undefined };
 
-/** A part of the tree. Undefined: it has no chain for the destination. */
-export type ChainLookup = (destination: TunnelDestination) => ChainNames | undefined;
+/**
+ * A part of the tree. Undefined: it has no chain for the destination.
+ *
+ * @param peer  SPIFFE ID that the tunnel proved
+ */
+export type ChainLookup = (destination: TunnelDestination, peer: string) => ChainNames | undefined;
 
 /** Levels of a tree: authority, address, port, protocol, and some to spare. */
 const MAX_DEPTH = 8;
@@ -82,8 +87,9 @@ function compileTree(tree: Tree, level: Level): ChainLookup {
       return compileProtocols(tree, level);
     case FilterStateInputSchema.typeName: {
       const { key } = fromBinary(FilterStateInputSchema, input.value);
+      if (key === "io.istio.peer_principal") return byPeer(tree, level);
       if (key !== "io.istio.connect_authority")
-        throw new InvalidField(`input: expected the authority, got "${key.slice(0, 100)}"`);
+        throw new InvalidField(`input: expected the peer or the authority, got "${key.slice(0, 100)}"`);
       return byKey(tree, level, authorityOf);
     }
     default:
@@ -106,7 +112,27 @@ function byKey(
       at(`exact_match_map["${key}"]`, () => compileOnMatch(onMatch, chains, depth)),
     ]),
   );
-  return (destination) => lookups.get(keyOf(destination))?.(destination) ?? otherwise?.(destination);
+  return (destination, peer) => lookups.get(keyOf(destination))?.(destination, peer) ?? otherwise?.(destination, peer);
+}
+
+/** By the beginning of a SPIFFE ID, the longest that is named, or by all of it. */
+function byPeer({ treeType }: Tree, { chains, depth, otherwise }: Level): ChainLookup {
+  if (treeType.case !== "prefixMatchMap" && treeType.case !== "exactMatchMap")
+    throw new InvalidField(`expected an exact_match_map or a prefix_match_map, got ${treeType.case ?? "none"}`);
+  const entries = new Map(
+    Object.entries(treeType.value.map).map(([key, onMatch]) => [
+      key,
+      at(`map["${key.slice(0, 200)}"]`, () => compileOnMatch(onMatch, chains, depth)),
+    ]),
+  );
+  const keysOf = treeType.case === "prefixMatchMap" ? prefixesAmong(entries.keys()) : (peer: string) => [peer];
+  return (destination, peer) => {
+    for (const key of keysOf(peer)) {
+      const found = entries.get(key)?.(destination, peer);
+      if (found !== undefined) return found;
+    }
+    return otherwise?.(destination, peer);
+  };
 }
 
 function exactEntries({ treeType }: Tree): readonly (readonly [string, OnMatch])[] {
@@ -133,8 +159,8 @@ function compileProtocols(tree: Tree, { chains, otherwise }: Level): ChainLookup
   }
   const chain = http;
   if (chain === undefined) return otherwise ?? nothing;
-  return (destination) => {
-    const rest = otherwise?.(destination);
+  return (destination, peer) => {
+    const rest = otherwise?.(destination, peer);
     return { kind: "sniffed", http: chain, tcp: rest?.kind === "declared" ? rest.only : undefined };
   };
 }
@@ -151,16 +177,16 @@ function compileAddresses({ treeType }: Tree, { chains, depth, otherwise }: Leve
   const config = treeType.value.typedConfig;
   if (config === undefined) throw new InvalidField("custom_match: expected an IP matcher");
   const ranges = at("custom_match", () => compileRanges(unpack(config, IPMatcherSchema), chains, depth));
-  return (destination) => {
-    if (destination.kind !== "address") return otherwise?.(destination);
+  return (destination, peer) => {
+    if (destination.kind !== "address") return otherwise?.(destination, peer);
     let found: ChainNames | undefined;
     ranges.visit(ipBits(destination.ip), (values) =>
       values.some(({ lookup, isExclusive }) => {
-        found = lookup(destination);
+        found = lookup(destination, peer);
         return found !== undefined || isExclusive;
       }),
     );
-    return found ?? otherwise?.(destination);
+    return found ?? otherwise?.(destination, peer);
   };
 }
 
