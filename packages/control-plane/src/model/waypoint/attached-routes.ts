@@ -1,15 +1,18 @@
-/** Which routes hold for a service port at a waypoint. Spec: waypoint dialect, section 4.10; l7 features, GAMMA specifics. */
+/** Which routes are attached to a service port, and for whose requests. Spec: GEP-1294, "Namespace boundaries". */
 import { byAge, type KubeObject, namespaceOf, recordsAt, textAt, textsAt } from "@ambit/shared/kube";
 import type { FactReader } from "../fact-store.ts";
 import { fact } from "../facts.ts";
 import type { FrontPort, ServiceFront } from "./derived-facts.ts";
 import { hostPatterns, parentKind } from "./object-facts.ts";
 
-/** Namespaces whose routes hold for every client: the service's, and the waypoint's. */
+/**
+ * Namespaces whose routes hold for every client: the service's, and the waypoint's. Routes of any other namespace are
+ * consumer routes, for clients of that namespace alone.
+ */
 export const producersOf = (front: Pick<ServiceFront, "namespace">, gateway: string): ReadonlySet<string> =>
   new Set([front.namespace, gateway.split("/")[0] ?? ""]);
 
-/** Gateway API routes whose parentRef means this port. */
+/** Producer routes whose parentRef means this port. */
 export const attachedRoutes = (
   reader: FactReader,
   front: ServiceFront,
@@ -17,10 +20,18 @@ export const attachedRoutes = (
   gateway: string,
 ): readonly KubeObject[] => {
   const producers = producersOf(front, gateway);
-  return reader
-    .read(fact.routesOf(front.kind, front.namespace, front.name))
-    .filter((route) => producers.has(namespaceOf(route)) && parentRefFor(route, front, port) !== undefined);
+  return routesAt(
+    reader
+      .read(fact.routesOf(front.kind, front.namespace, front.name))
+      .filter((route) => producers.has(namespaceOf(route))),
+    front,
+    port,
+  );
 };
+
+/** Those of the routes that mean this port. */
+export const routesAt = (routes: readonly KubeObject[], front: ServiceFront, port: FrontPort): readonly KubeObject[] =>
+  routes.filter((route) => parentRefFor(route, front, port) !== undefined);
 
 /** The first parentRef of a route that means this port of the service. */
 export function parentRefFor(route: KubeObject, front: ServiceFront, port: FrontPort) {
@@ -33,17 +44,6 @@ export function parentRefFor(route: KubeObject, front: ServiceFront, port: Front
     const byPort = ref["port"] === undefined || ref["port"] === null || ref["port"] === port.port;
     return isParent && byPort && (section === "" || section === port.name);
   });
-}
-
-/** Of kinds attached to one port the most specific alone counts. Spec: GEP-1686. */
-export const HTTP_KINDS: readonly string[] = ["GRPCRoute", "HTTPRoute"];
-
-export function winningRoutes(routes: readonly KubeObject[]): readonly KubeObject[] {
-  for (const kind of HTTP_KINDS) {
-    const ofKind = routes.filter((route) => route.kind === kind);
-    if (ofKind.length > 0) return ofKind;
-  }
-  return [];
 }
 
 /** VirtualServices for the host, those for its own name before those for wildcards, older before younger. */

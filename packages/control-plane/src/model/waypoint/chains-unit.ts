@@ -6,17 +6,20 @@ import { NO_STATUS } from "../condition.ts";
 import type { FactReader } from "../fact-store.ts";
 import { fact } from "../facts.ts";
 import type { MeshSettings } from "../mesh-settings.ts";
-import { attachedRoutes, virtualServicesFor, winningRoutes } from "./attached-routes.ts";
+import { attachedRoutes, routesAt, virtualServicesFor } from "./attached-routes.ts";
+import { type ConsumerGroup, consumerRoutes } from "./consumer-routes.ts";
 import type { ChainFact, FrontPort, ServiceFront } from "./derived-facts.ts";
 import { policyOf, ruleFor } from "./destination-rule.ts";
 import { httpChain, type TcpChainInit, tcpChain } from "./filter-chain.ts";
 import type { Guards } from "./guards.ts";
+import { holdingHttpRoutes, holdingStreamRoute } from "./holding-routes.ts";
 import { vipName } from "./names.ts";
-import { guardsOf } from "./policies/guards-of.ts";
+import { guardsOf, trustDomainsOf } from "./policies/guards-of.ts";
 import { routeRuleFilters } from "./policies/route-rules.ts";
 import { duration } from "./proto.ts";
 import type { BackendContext } from "./routes/backends.ts";
-import { streamTargets } from "./routes/stream-route.ts";
+import { principalPrefixes } from "./routes/by-client.ts";
+import { type StreamTargets, streamTargets } from "./routes/stream-route.ts";
 import { speaksHttp, speaksOnlyHttp } from "./service-front.ts";
 import { type ChainSettings, settingsOf } from "./settings.ts";
 import { ADS } from "./sources.ts";
@@ -34,12 +37,14 @@ export function compileChains(reader: FactReader, mesh: MeshSettings, args: read
     front,
     guards: needs.guards,
     settings,
+    consumers: consumerRoutes(reader, front, gateway).groups,
   };
   const subUnits = new Set([...needs.subUnits, ...settings.subUnits]);
   const chains = front.ports.map((port): ChainFact => {
     const http = speaksHttp(port.protocol) ? httpOf(context, port) : undefined;
     const tcp = speaksOnlyHttp(port.protocol) ? undefined : tcpOf(context, port, subUnits);
     const inspectsTls = port.protocol === "tls";
+    const forConsumers = tcp ? consumersOf(context, port, subUnits) : [];
     return {
       service: front.key,
       port: port.port,
@@ -47,6 +52,7 @@ export function compileChains(reader: FactReader, mesh: MeshSettings, args: read
       inspectsTls,
       ...(http && { http }),
       ...(tcp && { tcp }),
+      ...(forConsumers.length > 0 && { consumers: forConsumers }),
     };
   });
   return {
@@ -62,11 +68,14 @@ interface ChainContext {
   readonly front: ServiceFront;
   readonly guards: Guards;
   readonly settings: ChainSettings;
+  readonly consumers: readonly ConsumerGroup[];
 }
 
-function httpOf({ backends, front, guards, settings }: ChainContext, port: FrontPort) {
+function httpOf({ backends, front, guards, settings, consumers }: ChainContext, port: FrontPort) {
   const { reader, gateway } = backends;
-  const ofRoutes = routeRuleFilters(reader, winningRoutes(attachedRoutes(reader, front, port, gateway)));
+  const sides = [attachedRoutes(reader, front, port, gateway), ...consumers.map(({ routes }) => routes)];
+  const held = sides.flatMap((routes) => holdingHttpRoutes(routesAt(routes, front, port), front, port));
+  const ofRoutes = routeRuleFilters(reader, held);
   const name = vipName(port.port, "http", front.hostname);
   const chain = httpChain({
     name,
@@ -75,29 +84,53 @@ function httpOf({ backends, front, guards, settings }: ChainContext, port: Front
     guards: { ...guards, http: { ...guards.http, rules: [...guards.http.rules, ...ofRoutes] } },
     routes: { case: "rds", value: { configSource: ADS, routeConfigName: name } },
     settings: settings.http,
+    stats: settings.stats,
   });
   return create(FilterChainSchema, chain);
 }
 
-function tcpOf({ backends, front, guards, settings }: ChainContext, port: FrontPort, subUnits: Set<string>) {
-  const { reader, gateway, mesh } = backends;
-    stats: settings.stats,
-  const routes = attachedRoutes(reader, front, port, gateway);
-  const targets = streamTargets(backends, front, port, routes, virtualServicesFor(reader, front, gateway));
+function tcpOf(context: ChainContext, port: FrontPort, subUnits: Set<string>) {
+  const { backends, front } = context;
+  const { reader, gateway } = backends;
+  const route = holdingStreamRoute(attachedRoutes(reader, front, port, gateway), front, port);
+  const targets = streamTargets({ backends, front, port }, route, virtualServicesFor(reader, front, gateway));
+  return streamChain(context, port, targets, subUnits);
+}
+
+/** For connections from namespaces that have routes of their own. */
+function consumersOf(context: ChainContext, port: FrontPort, subUnits: Set<string>) {
+  const { backends, front, consumers } = context;
+  const trustDomains = trustDomainsOf(backends.reader, backends.mesh);
+  return consumers.flatMap(({ namespace, routes }) => {
+    const route = holdingStreamRoute(routesAt(routes, front, port), front, port);
+    if (!route) return [];
+    const on = { backends, front, port, consumer: { skippedPolicy: undefined } };
+    const tcp = streamChain(context, port, streamTargets(on, route, []), subUnits, `~${namespace}`);
+    return [{ prefixes: principalPrefixes(namespace, trustDomains), tcp }];
+  });
+}
+
+function streamChain(
+  { backends, front, guards, settings }: ChainContext,
+  port: FrontPort,
+  targets: StreamTargets,
+  subUnits: Set<string>,
+  subset = "",
+) {
   for (const unit of targets.subUnits) subUnits.add(unit);
-  const policy = policyOf(ruleFor({ reader, mesh, gateway }, front), port.port);
+  const policy = policyOf(ruleFor(backends, front), port.port);
   const chain = tcpChain({
-    name: vipName(port.port, "tcp", front.hostname),
+    name: vipName(port.port, "tcp", front.hostname, subset),
     clusters: targets.clusters,
     guards,
     settings: { ...settings.tcp, ...connectionSettings(policy) },
+    stats: settings.stats,
   });
   return create(FilterChainSchema, chain);
 }
 
 /** What a DestinationRule says of connections themselves. */
 function connectionSettings(policy: Readonly<Record<string, unknown>>): NonNullable<TcpChainInit["settings"]> {
-    stats: settings.stats,
   const tcp = recordAt(recordAt(policy, "connectionPool"), "tcp");
   const [idle, lifetime] = [milliseconds(tcp["idleTimeout"]), milliseconds(tcp["maxConnectionDuration"])];
   const bySource = recordAt(recordAt(policy, "loadBalancer"), "consistentHash")["useSourceIp"] === true;

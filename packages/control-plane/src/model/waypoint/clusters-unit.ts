@@ -17,7 +17,7 @@ import type { FrontPort, PortProtocol, ServiceFront } from "./derived-facts.ts";
 import { policyOf, type RuleLookup, ruleFor, subsetsOf } from "./destination-rule.ts";
 import { localities } from "./endpoints.ts";
 import { membersOf } from "./members.ts";
-import { ISTIO_METADATA, outboundName, vipName } from "./names.ts";
+import { ISTIO_METADATA, outboundName, POD_SUBSET, vipName } from "./names.ts";
 import { meshConfigOf } from "./policies/guards-of.ts";
 import { envoyResource, filter, type Init } from "./proto.ts";
 import { speaksHttp, speaksOnlyHttp } from "./service-front.ts";
@@ -49,6 +49,7 @@ export interface ClusterName {
   readonly shown: string;
   readonly protocol: PortProtocol;
   readonly outbound: boolean;
+  readonly podsOnly?: boolean;
 }
 
 /** One for requests, one for connections; both when it is not known which come; and again for each subset. */
@@ -68,6 +69,18 @@ export function clusterNames(lookup: RuleLookup, front: ServiceFront, port: Fron
     })),
   );
 }
+
+/** The one cluster of a service's pods. */
+export const podClusterNames = (front: ServiceFront, port: FrontPort): readonly ClusterName[] => [
+  {
+    name: outboundName(port.port, front.hostname, POD_SUBSET),
+    subset: "",
+    shown: "",
+    protocol: port.protocol,
+    outbound: true,
+    podsOnly: true,
+  },
+];
 
 export function outboundClusterNames(lookup: RuleLookup, front: ServiceFront, port: FrontPort): readonly ClusterName[] {
   return ["", ...subsetsOf(ruleFor(lookup, front)).map(({ name }) => name)].map((subset) => ({

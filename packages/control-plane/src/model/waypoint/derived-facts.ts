@@ -54,6 +54,8 @@ export interface ServiceMember {
   readonly ports: readonly PortMapping[];
   readonly labels: Labels;
   readonly hbone: boolean;
+  /** Its address is what the cluster gave it, not what somebody wrote down. */
+  readonly isPod: boolean;
   readonly healthy: boolean;
   readonly node: string;
   readonly locality: Locality;
@@ -83,6 +85,8 @@ export interface ChainFact {
   readonly vips: readonly IpAddress[];
   readonly http?: FilterChain;
   readonly tcp?: FilterChain;
+  /** In place of `tcp` for peers whose SPIFFE ID begins with one of the prefixes. */
+  readonly consumers?: readonly { readonly prefixes: readonly string[]; readonly tcp: FilterChain }[];
   /** The port carries TLS whose server name a chain wants to see. */
   readonly inspectsTls: boolean;
 }

@@ -40,9 +40,11 @@ export function endpointResources(
   const subsets = new Map(subsetsOf(rule).map(({ name, labels }) => [name, labels]));
   const members = membersOf(reader.read(fact.members(front.key)));
   const positions = positionsOf(lookup);
-  return clusters.flatMap(({ name, subset, outbound }) => {
+  return clusters.flatMap(({ name, subset, outbound, podsOnly }) => {
     const policy = policyOf(rule, port.port, subset);
-    const chosen = members.filter(({ labels }) => matchesLabels(subsets.get(subset) ?? {}, labels));
+    const chosen = members.filter(
+      ({ labels, isPod }) => (isPod || !podsOnly) && matchesLabels(subsets.get(subset) ?? {}, labels),
+    );
     return positions.map((position) => {
       const plan = localityPlan(policy, front.locality, position);
       const endpoints = localities({ front, port: port.port, members: chosen, outbound, plan });

@@ -12,6 +12,7 @@ import {
   ApplicationProtocolInputSchema,
   DestinationIPInputSchema,
   DestinationPortInputSchema,
+  FilterStateInputSchema,
 } from "@ambit/envoy-api/envoy/extensions/matching/common_inputs/network/v3/network_inputs";
 import type { CidrRangeSchema } from "@ambit/envoy-api/xds/core/v3/cidr";
 import { IPMatcherSchema } from "@ambit/envoy-api/xds/type/matcher/v3/ip";
@@ -23,7 +24,7 @@ import { originalDestination } from "./connect-listeners.ts";
 import type { ChainFact } from "./derived-facts.ts";
 import { directChains } from "./direct-chains.ts";
 import type { Guards } from "./guards.ts";
-import { DIRECT_HTTP, DIRECT_TCP, MAIN_INTERNAL } from "./names.ts";
+import { DIRECT_HTTP, DIRECT_TCP, MAIN_INTERNAL, PEER_PRINCIPAL } from "./names.ts";
 import { duration, extension, filter, type Init, sortedRecord } from "./proto.ts";
 import type { ChainSettings } from "./settings.ts";
 
@@ -65,10 +66,13 @@ export function mainInternal(init: MainInternalInit): Init<typeof ListenerSchema
     listenerFilters: inspectors,
     listenerFiltersTimeout: duration(SNIFF_TIMEOUT_MS),
     continueOnListenerFiltersTimeout: true,
-    filterChains: [...sorted.flatMap(({ http, tcp }) => [http ?? [], tcp ?? []].flat()), ...directChains(init)],
+    filterChains: [...sorted.flatMap(allChains), ...directChains(init)],
     filterChainMatcher: byAddress(sorted, workloads),
   };
 }
+
+const allChains = ({ http, tcp, consumers = [] }: ChainFact) =>
+  [http ?? [], tcp ?? [], consumers.map((each) => each.tcp)].flat();
 
 type Predicate = Init<typeof ListenerFilterChainMatchPredicateSchema>;
 
@@ -112,7 +116,7 @@ function byAddress(chains: readonly ChainFact[], workloads: readonly IpAddress[]
     onMatch: byPort(ports),
   }));
   if (workloads.length > 0) {
-    rangeMatchers.push({ ranges: workloads.map(cidrOf), onMatch: byProtocol(DIRECT_HTTP, DIRECT_TCP) });
+    rangeMatchers.push({ ranges: workloads.map(cidrOf), onMatch: byProtocol(DIRECT_HTTP, toChain(DIRECT_TCP)) });
   }
   return tree(extension("envoy.matching.inputs.destination_ip", DestinationIPInputSchema), {
     case: "customMatch",
@@ -141,13 +145,14 @@ function byPort(ports: readonly ChainFact[]): OnMatch {
   );
 }
 
-function chainOf({ http, tcp }: ChainFact): OnMatch {
-  if (http && tcp) return byProtocol(http.name, tcp.name);
-  return toChain(http?.name ?? tcp?.name ?? "");
+function chainOf(chain: ChainFact): OnMatch {
+  const { http, tcp } = chain;
+  if (!tcp) return toChain(http?.name ?? "");
+  return http ? byProtocol(http.name, byPeer(tcp.name, chain)) : byPeer(tcp.name, chain);
 }
 
 /** What the inspector read; the quotes are part of the key. */
-const byProtocol = (http: string, tcp: string): OnMatch =>
+const byProtocol = (http: string, tcp: OnMatch): OnMatch =>
   nested({
     ...tree(extension("envoy.matching.inputs.application_protocol", ApplicationProtocolInputSchema), {
       case: "exactMatchMap",
@@ -155,8 +160,21 @@ const byProtocol = (http: string, tcp: string): OnMatch =>
         map: sortedRecord(["'http/1.0'", "'http/1.1'", "'h2c'"].map((key) => [key, toChain(http)] as const)),
       },
     }),
+    onNoMatch: tcp,
+  });
+
+/** Who opened the tunnel, as it proved. */
+function byPeer(tcp: string, { consumers = [] }: ChainFact): OnMatch {
+  const entries = consumers.flatMap((each) => each.prefixes.map((prefix) => [prefix, toChain(each.tcp.name)] as const));
+  if (entries.length === 0) return toChain(tcp);
+  return nested({
+    ...tree(extension("envoy.matching.inputs.filter_state", FilterStateInputSchema, { key: PEER_PRINCIPAL }), {
+      case: "prefixMatchMap",
+      value: { map: sortedRecord(entries) },
+    }),
     onNoMatch: toChain(tcp),
   });
+}
 
 /** An address that no tunnel is opened to: a tree may not be empty, and no chain may be the default. */
 const NOTHING = {

@@ -35,6 +35,7 @@ function memberOf({ workload, labels }: LabelledWorkload, ports: ServiceMember["
     ports,
     labels,
     hbone: workload.protocol === "HBONE",
+    isPod: workload.uid.startsWith(`${workload.clusterId}//Pod/`),
     healthy: workload.status === "Healthy",
     node: workload.node,
     locality: workload.locality,

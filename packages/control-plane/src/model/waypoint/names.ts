@@ -18,6 +18,9 @@ export const vipName = (port: number, protocol: "http" | "tcp", hostname: string
 export const outboundName = (port: number, hostname: string, subset = ""): string =>
   `outbound|${port}|${subset}|${hostname}`;
 
+/** In a subset's place: pods of the service and no other endpoints. No subset is called so. */
+export const POD_SUBSET = "~pods";
+
 /** Namespaces of endpoint metadata, and the filter-state keys that carry a tunnel's facts between listeners. */
 export const ORIGINAL_DST_METADATA = "envoy.filters.listener.original_dst";
 export const ISTIO_METADATA = "istio";

@@ -4,19 +4,24 @@ import { NO_STATUS } from "../condition.ts";
 import type { FactReader } from "../fact-store.ts";
 import { fact } from "../facts.ts";
 import type { MeshSettings } from "../mesh-settings.ts";
-import { build, outboundClusterNames } from "./clusters-unit.ts";
+import { build, outboundClusterNames, podClusterNames } from "./clusters-unit.ts";
 import type { RuleLookup } from "./destination-rule.ts";
 import { endpointResources } from "./endpoints-unit.ts";
+import { POD_SUBSET } from "./names.ts";
 import { envoyResource } from "./proto.ts";
 
-/** A service port that a waypoint's routes name though another serves it, with its subsets. @param args  gateway, service, port */
+/**
+ * A service port that a waypoint's routes name though another serves it, with its subsets.
+ *
+ * @param args  gateway, service, port, and `POD_SUBSET` when its pods alone are meant
+ */
 export function compileOutbound(reader: FactReader, mesh: MeshSettings, args: readonly string[]): CompiledObject {
-  const [gateway = "", service = "", portText = ""] = args;
+  const [gateway = "", service = "", portText = "", subset = ""] = args;
   const [front] = reader.read(fact.front(service));
   const port = front?.ports.find((each) => String(each.port) === portText);
   if (!front || !port) return { resources: [], status: NO_STATUS };
   const lookup: RuleLookup = { reader, mesh, gateway };
-  const names = outboundClusterNames(lookup, front, port);
+  const names = subset === POD_SUBSET ? podClusterNames(front, port) : outboundClusterNames(lookup, front, port);
   const clusters = names.flatMap(build(lookup, front, port));
   const endpoints = front.discovery === "eds" ? endpointResources(lookup, front, port, names) : [];
   return {

@@ -7,7 +7,11 @@ import {
 import { type Listener, ListenerSchema } from "@ambit/envoy-api/envoy/config/listener/v3/listener";
 import type { FilterChain } from "@ambit/envoy-api/envoy/config/listener/v3/listener_components";
 import { type RouteConfiguration, RouteConfigurationSchema } from "@ambit/envoy-api/envoy/config/route/v3/route";
-import type { Route } from "@ambit/envoy-api/envoy/config/route/v3/route_components";
+import {
+  file_envoy_config_route_v3_route_components as file_routes,
+  type Route,
+  RouteListSchema,
+} from "@ambit/envoy-api/envoy/config/route/v3/route_components";
 import { file_envoy_config_trace_v3_opentelemetry as file_otel } from "@ambit/envoy-api/envoy/config/trace/v3/opentelemetry";
 import { file_envoy_extensions_access_loggers_file_v3_file as file_access_log } from "@ambit/envoy-api/envoy/extensions/access_loggers/file/v3/file";
 import { file_envoy_extensions_filters_http_cors_v3_cors as file_cors } from "@ambit/envoy-api/envoy/extensions/filters/http/cors/v3/cors";
@@ -66,6 +70,16 @@ export class TestWaypoint extends TestMesh {
 
   routes(name: string): readonly Route[] {
     return this.routeTable(name).virtualHosts[0]?.routes ?? [];
+  }
+
+  /** The routes for clients of a namespace; of one that has no routes of its own, those of everybody. */
+  routesFor(name: string, namespace: string, trustDomain = "cluster.local"): readonly Route[] {
+    const matcher = this.routeTable(name).virtualHosts[0]?.matcher;
+    const tree = matcher?.matcherType.case === "matcherTree" ? matcher.matcherType.value.treeType : undefined;
+    const map = tree?.case === "prefixMatchMap" ? tree.value.map : {};
+    const chosen = map[`spiffe://${trustDomain}/ns/${namespace}/`] ?? matcher?.onNoMatch;
+    if (chosen?.onMatch.case !== "action") return this.routes(name);
+    return unpacked(RouteListSchema, chosen.onMatch.value.typedConfig).routes;
   }
 
   routeTable(name: string): RouteConfiguration {
@@ -145,6 +159,7 @@ export const EXTENSIONS = createRegistry(
   file_tcp_ext_authz,
   file_access_log,
   file_otel,
+  file_routes,
 );
 
 export const asJson = <Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): unknown =>

@@ -16,7 +16,7 @@ import { targetRefsOf } from "../object-facts.ts";
 import { filter, pack } from "../proto.ts";
 import { policiesOfRoute } from "./attached.ts";
 import type { FieldContext } from "./fields.ts";
-import { actionOf, RULE_ACTIONS, type RuleAction, rulesOf } from "./rbac-filters.ts";
+import { actionOf, isDryRun, RULE_ACTIONS, type RuleAction, rulesOf } from "./rbac-filters.ts";
 
 export const routeFilterName = (action: RuleAction): string => `ambit.route_rbac.${action.toLowerCase()}`;
 
@@ -28,6 +28,12 @@ export function routeRuleFilters(reader: FactReader, routes: readonly KubeObject
     filter(routeFilterName(action), HttpRbacSchema),
   );
 }
+
+/** Policies of these routes that may refuse a request. */
+export const enforcedRoutePolicies = (reader: FactReader, routes: readonly KubeObject[]): readonly KubeObject[] =>
+  routes
+    .flatMap((route) => policiesOfRoute(reader, "AuthorizationPolicy", route))
+    .filter((policy) => !isDryRun(policy) && effectiveAction(policy) !== "AUDIT");
 
 /** What a rule of a route says to those filters. */
 export function routeRules(

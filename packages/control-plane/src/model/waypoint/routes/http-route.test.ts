@@ -277,14 +277,6 @@ describe("where an HTTPRoute holds", () => {
     expect(verdicts(yaml)).toContain("Accepted False NoMatchingParent");
   });
 
-  it("case 55: from another namespace nowhere, and says so", () => {
-    const foreign = routeYaml("r", "web", `{ ${BACKEND} }`)
-      .replace("namespace: shop", "namespace: bank")
-      .replace("name: web }", "name: web, namespace: shop }");
-    expect(new TestWaypoint(SHOP + foreign).routes(vip("web"))[0]?.name).toBe("default");
-    expect(verdicts(SHOP + foreign, "HTTPRoute/bank/r")).toContain("Accepted False NotAllowedByParent");
-  });
-
   it("without a waypoint nowhere, and says so", () => {
     const plain = serviceYaml("web", "10.96.0.1") + routeYaml("r", "web", `{ ${BACKEND} }`);
     expect(verdicts(plain)).toContain("ResolvedWaypoints False WaypointMissing");

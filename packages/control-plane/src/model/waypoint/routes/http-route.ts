@@ -1,17 +1,16 @@
 /** HTTPRoutes and GRPCRoutes of one service port as Envoy routes. Pure and total. */
 import { RouteAction_ClusterNotFoundResponseCode as NotFoundCode } from "@ambit/envoy-api/envoy/config/route/v3/route_components";
 import { byAge, type KubeObject, namespaceOf, recordAt, recordsAt, textAt } from "@ambit/shared/kube";
-import type { ServiceFront } from "../derived-facts.ts";
 import { policyOf, ruleFor } from "../destination-rule.ts";
-import { weightOf } from "../numbers.ts";
 import { trustDomainsOf } from "../policies/guards-of.ts";
 import { routeRules } from "../policies/route-rules.ts";
 import { duration } from "../proto.ts";
-import { type Backend, type BackendContext, backendOf, clusterFor } from "./backends.ts";
+import type { Backend } from "./backends.ts";
 import type { RouteInit } from "./default-route.ts";
 import { hashPolicies } from "./hash-policies.ts";
 import { INTERNAL_ERROR, ruleExtras } from "./http-filters.ts";
 import { byPrecedence, grpcMatch, httpMatch, matchesOf, type RankedMatch } from "./matches.ts";
+import { mirrorIdentity, type RouteOnPort, ruleBackends, type WeightedBackend } from "./rule-backends.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -25,24 +24,12 @@ interface Ranked {
   readonly route: RouteInit;
 }
 
-interface RuleContext {
-  readonly backends: BackendContext;
-  readonly front: ServiceFront;
-  readonly port: number;
-  readonly route: KubeObject;
-}
-
 /** @param routes  all of those attached to the port, in any order */
-export function compileHttpRoutes(
-  backends: BackendContext,
-  front: ServiceFront,
-  port: number,
-  routes: readonly KubeObject[],
-): CompiledRoutes {
+export function compileHttpRoutes(on: Omit<RouteOnPort, "route">, routes: readonly KubeObject[]): CompiledRoutes {
   const subUnits: string[] = [];
   const ranked = [...routes].sort(byAge).flatMap((route) =>
     recordsAt(route.spec, "rules").flatMap((rule, index) => {
-      const compiled = compileRule({ backends, front, port, route }, rule, index);
+      const compiled = compileRule({ ...on, route }, rule, index);
       subUnits.push(...compiled.subUnits);
       return compiled.ranked;
     }),
@@ -53,18 +40,17 @@ export function compileHttpRoutes(
 }
 
 function compileRule(
-  context: RuleContext,
+  context: RouteOnPort,
   rule: Fields,
   index: number,
 ): { readonly ranked: readonly Ranked[]; readonly subUnits: readonly string[] } {
   const { route } = context;
-  const identity = { kind: route.kind, namespace: namespaceOf(route) };
-  const backends = backendsOf(context, rule, identity);
+  const backends = ruleBackends(context, rule);
   const guards = routeRules(context.backends.reader, route, textAt(rule, "name"), {
-    namespace: identity.namespace,
+    namespace: namespaceOf(route),
     trustDomains: trustDomainsOf(context.backends.reader, context.backends.mesh),
   });
-  const extras = ruleExtras(context.backends, rule, identity, guards);
+  const extras = ruleExtras(context.backends, rule, mirrorIdentity(context), guards);
   const hashes = backends.flatMap(({ backend, ref }) => hashesOf(context, backend, ref));
   const name = `${namespaceOf(route)}.${route.metadata.name}.${textAt(rule, "name") || index}`;
   const matches = matchesOf(rule, route.kind === "GRPCRoute" ? grpcMatch : httpMatch);
@@ -90,33 +76,8 @@ function compileRule(
   return { ranked, subUnits: [...backends.flatMap(({ backend }) => backend.subUnits), ...extras.subUnits] };
 }
 
-interface WeightedBackend {
-  readonly backend: Backend;
-  readonly weight: number;
-  readonly ref: Fields;
-}
-
-/** A rule that names no backends sends to its parent. Spec: GEP-1686. */
-function backendsOf(
-  { backends, front, port }: RuleContext,
-  rule: Fields,
-  identity: { readonly kind: string; readonly namespace: string },
-): readonly WeightedBackend[] {
-  if (rule["backendRefs"] === undefined || rule["backendRefs"] === null) {
-    return [{ backend: clusterFor(backends, front, port), weight: 1, ref: {} }];
-  }
-  return recordsAt(rule, "backendRefs").map((ref) => {
-    const { weight } = ref;
-    return {
-      backend: backendOf(backends, ref, identity),
-      weight: weightOf(weight) ?? 1,
-      ref,
-    };
-  });
-}
-
 /** Of what the backends' DestinationRules hash requests by. */
-function hashesOf({ backends }: RuleContext, { front }: Backend, ref: Fields) {
+function hashesOf({ backends }: RouteOnPort, { front }: Backend, ref: Fields) {
   if (!front) return [];
   const policy = policyOf(ruleFor(backends, front), Number(ref["port"]));
   return hashPolicies(recordAt(policy, "loadBalancer"));
@@ -156,7 +117,7 @@ function forward(
 
 /** Spans are called after where a request goes, or after the route that decides. */
 function operationOf(
-  { front, port, route }: RuleContext,
+  { front, port: { port }, route }: RouteOnPort,
   backends: readonly WeightedBackend[],
   match: RankedMatch,
 ): string {

@@ -1,10 +1,11 @@
 /** TCPRoutes, TLSRoutes and the tcp and tls parts of VirtualServices: where the connections of a port go. */
-import { byAge, isRecord, type KubeObject, recordsAt, textsAt } from "@ambit/shared/kube";
+import { isRecord, type KubeObject, recordsAt, textsAt } from "@ambit/shared/kube";
 import type { FrontPort, ServiceFront } from "../derived-facts.ts";
 import { vipName } from "../names.ts";
 import { weightOf } from "../numbers.ts";
-import { type Backend, type BackendContext, backendOf } from "./backends.ts";
+import type { Backend, BackendContext } from "./backends.ts";
 import { destinationOf } from "./destinations.ts";
+import { type RouteOnPort, ruleBackends } from "./rule-backends.ts";
 
 export interface StreamTargets {
   /** At least one. */
@@ -15,27 +16,21 @@ export interface StreamTargets {
 type Fields = Readonly<Record<string, unknown>>;
 
 /**
- * The first rule of the oldest route decides; TLS before TCP, Gateway API before VirtualService. Without any, the service
- * itself.
+ * The first rule of the route that holds decides; without one a VirtualService, without any the service itself.
+ *
+ * @param chosen  the TLSRoute or TCPRoute that holds on the port
  */
 export function streamTargets(
-  context: BackendContext,
-  front: ServiceFront,
-  port: FrontPort,
-  routes: readonly KubeObject[],
+  on: Omit<RouteOnPort, "route">,
+  chosen: KubeObject | undefined,
   virtualServices: readonly KubeObject[],
 ): StreamTargets {
-  const tcp: BackendContext = { ...context, protocol: "tcp" };
-  const sorted = [...routes].sort(byAge);
-  const chosen =
-    sorted.find((route) => route.kind === "TLSRoute" && namesHost(route, front)) ??
-    sorted.find(({ kind }) => kind === "TCPRoute");
+  const { front, port } = on;
+  const tcp: BackendContext = { ...on.backends, protocol: "tcp" };
   const rule = chosen && recordsAt(chosen.spec, "rules")[0];
   if (chosen && rule) {
-    const identity = { kind: chosen.kind, namespace: chosen.metadata.namespace ?? "" };
-    return weighted(
-      recordsAt(rule, "backendRefs").map((ref) => ({ backend: backendOf(tcp, ref, identity), weight: ref["weight"] })),
-    );
+    const backends = ruleBackends({ ...on, backends: tcp, route: chosen }, rule);
+    return weighted(backends.map(({ backend, ref }) => ({ backend, weight: ref["weight"] })));
   }
   const destinations = virtualServices.flatMap((each) => streamRule(each, front, port) ?? []).slice(0, 1);
   const [first] = destinations;
@@ -49,12 +44,6 @@ export function streamTargets(
   }
   return { clusters: [{ name: vipName(port.port, "tcp", front.hostname), weight: 1 }], subUnits: [] };
 }
-
-/** A chain knows no server names: a route for this very host means every connection, one for another host none. */
-const namesHost = (route: KubeObject, { hostname }: ServiceFront): boolean => {
-  const hostnames = textsAt(route.spec, "hostnames");
-  return hostnames.length === 0 || hostnames.includes(hostname);
-};
 
 function streamRule(
   object: KubeObject,

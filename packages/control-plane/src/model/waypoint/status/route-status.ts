@@ -1,22 +1,23 @@
 /** What became of a mesh route, parent by parent. Spec: Gateway API RouteParentStatus; waypoint dialect, section 7.5. */
-import {
-  byAge,
-  isRecord,
-  type KubeObject,
-  namespaceOf,
-  recordsAt,
-  textAt,
-  WAYPOINT_CONTROLLERS,
-} from "@ambit/shared/kube";
+import { isRecord, type KubeObject, namespaceOf, recordsAt, textAt, WAYPOINT_CONTROLLERS } from "@ambit/shared/kube";
 import type { Condition, ObjectStatus, StatusPart } from "../../condition.ts";
 import { NO_STATUS } from "../../condition.ts";
 import type { FactReader } from "../../fact-store.ts";
 import { fact } from "../../facts.ts";
 import type { MeshSettings } from "../../mesh-settings.ts";
-import { HTTP_KINDS, parentRefFor, producersOf } from "../attached-routes.ts";
+import { parentRefFor, routesAt } from "../attached-routes.ts";
+import {
+  consumerRoutes,
+  isConsumer,
+  MAX_NAMESPACE_BYTES,
+  MAX_SERVICE_BYTES,
+  skippedPolicy,
+} from "../consumer-routes.ts";
 import type { FrontPort, ServiceFront } from "../derived-facts.ts";
+import { holdingRoutes, misfit } from "../holding-routes.ts";
 import { parentKind } from "../object-facts.ts";
-import { backendOf } from "../routes/backends.ts";
+import { type Backend, backendOf } from "../routes/backends.ts";
+import { mirrorIdentity, type RouteOnPort, ruleBackends } from "../routes/rule-backends.ts";
 import { ruleProblems } from "./rule-problems.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -41,13 +42,14 @@ interface RouteContext {
 
 function parentStatus(context: RouteContext, ref: Fields, kind: "Service" | "ServiceEntry"): StatusPart {
   const front = frontOf(context, ref, kind);
-  const accepted = acceptedCondition(context, ref, front);
+  const place = front && placeOf(context, ref, front);
+  const accepted = acceptedCondition(context.route, ref, place);
   const problems = ruleProblems(context.route);
   return {
     fields: { parentRef: ref, controllerName: CONTROLLER },
     conditions: [
       accepted,
-      resolvedRefs(context, front),
+      resolvedRefs(context, place),
       ...(front ? [resolvedWaypoints(front)] : []),
       ...(problems.length > 0 ? [partiallyInvalid(problems)] : []),
     ],
@@ -70,64 +72,103 @@ const refused = (reason: string, message: string): Condition => ({
   message,
 });
 
-function acceptedCondition(context: RouteContext, ref: Fields, front: ServiceFront | undefined): Condition {
-  const { route } = context;
-  if (!front) return refused("NoMatchingParent", `there is no ${textAt(ref, "kind")} ${textAt(ref, "name")}`);
+/** The routes that one parentRef competes with, and the ports that it means. */
+interface Place {
+  readonly front: ServiceFront;
+  /** Those that the parentRef means. */
+  readonly ports: readonly FrontPort[];
+  /** Holds for clients of its own namespace alone. */
+  readonly consumer: boolean;
+  /** Routes of the same side, itself among them. */
+  readonly side: readonly KubeObject[];
+  /** Why the route has no place there. */
+  readonly beyond?: "namespace" | "service";
+}
+
+function placeOf({ reader, route }: RouteContext, ref: Fields, front: ServiceFront): Place {
+  const gateways = front.gateways.length > 0 ? front.gateways : [`${front.namespace}/`];
   const ports = front.ports.filter((port) => parentRefFor({ ...route, spec: { parentRefs: [ref] } }, front, port));
-  if (ports.length === 0) return refused("NoMatchingParent", "the parent has no such port");
-  const producers = new Set(front.gateways.flatMap((gateway) => [...producersOf(front, gateway)]));
-  if (!producers.has(namespaceOf(route)) && namespaceOf(route) !== front.namespace) {
-    const message = `only routes of namespace ${front.namespace} or of its waypoint's hold for it; this one has no effect`;
-    return refused("NotAllowedByParent", message);
+  const isForeign = (each: KubeObject): boolean => gateways.every((gateway) => isConsumer(each, front, gateway));
+  if (!isForeign(route)) {
+    const all = reader.read(fact.routesOf(front.kind, front.namespace, front.name));
+    return { front, ports, consumer: false, side: all.filter((each) => !isForeign(each)) };
   }
-  const winner = winnerOf(context, front, ports);
-  if (winner)
-    return refused("Conflicted", `${winner.kind} ${namespaceOf(winner)}/${winner.metadata.name} holds there instead`);
-  return { type: "Accepted", status: "True", reason: "Accepted", message: "" };
+  const { groups, beyond } = consumerRoutes(reader, front, gateways[0] ?? "");
+  const side = groups.find(({ namespace }) => namespace === namespaceOf(route))?.routes ?? [];
+  const why = [...beyond].find(([each]) => isSame(each, route))?.[1];
+  return { front, ports, consumer: true, side, ...(why && { beyond: why }) };
 }
 
-/** A route that keeps this one from having effect on any of the ports: of a stronger kind, or the older of two TCPRoutes. */
-function winnerOf(
-  { reader, route }: RouteContext,
-  front: ServiceFront,
-  ports: readonly FrontPort[],
-): KubeObject | undefined {
-  const others = reader
-    .read(fact.routesOf(front.kind, front.namespace, front.name))
-    .filter((each) => !isSame(each, route));
-  const beats = HTTP_KINDS.includes(route.kind) ? HTTP_KINDS.slice(0, HTTP_KINDS.indexOf(route.kind)) : STREAM_BEATS;
-  const winners = ports.map((port) =>
-    others
-      .filter((each) => parentRefFor(each, front, port))
-      .sort(byAge)
-      .find((each) => {
-        if (HTTP_KINDS.includes(route.kind)) return beats.includes(each.kind);
-        return (
-          (route.kind === "TCPRoute" && each.kind === "TLSRoute") ||
-          (each.kind === route.kind && byAge(each, route) < 0)
-        );
-      }),
-  );
-  return winners.every((each) => each !== undefined) ? winners[0] : undefined;
+function acceptedCondition(route: KubeObject, ref: Fields, place: Place | undefined): Condition {
+  if (!place) return refused("NoMatchingParent", `there is no ${textAt(ref, "kind")} ${textAt(ref, "name")}`);
+  const { front, ports, side, consumer, beyond } = place;
+  if (ports.length === 0) return refused("NoMatchingParent", "the parent has no such port");
+  if (beyond) return refused("LimitExceeded", limitMessage(route, front, beyond));
+  const misfits = ports.flatMap((port) => misfit(route, front, port) ?? []);
+  if (misfits.length === ports.length) return refused("NoMatchingParent", shownList(misfits));
+  const losses = ports.flatMap((port) => {
+    const held = holdingRoutes(routesAt(side, front, port), front, port);
+    const [winner] = held;
+    return winner && !held.some((each) => isSame(each, route)) ? [{ port, winner }] : [];
+  });
+  const conflicts = losses.map(({ port, winner }) => {
+    const name = `${winner.kind} ${namespaceOf(winner)}/${winner.metadata.name}`;
+    return `port ${port.port}: ${name} holds there instead`;
+  });
+  if (losses.length + misfits.length >= ports.length)
+    return refused("Conflicted", shownList([...conflicts, ...misfits]));
+  const scope = consumer ? [`holds for clients of namespace ${namespaceOf(route)} alone`] : [];
+  const message = shownList([...scope, ...conflicts, ...misfits]);
+  return { type: "Accepted", status: "True", reason: "Accepted", message };
 }
 
-const STREAM_BEATS: readonly string[] = [];
+function limitMessage(route: KubeObject, front: ServiceFront, beyond: "namespace" | "service"): string {
+  const [whose, bytes] =
+    beyond === "namespace"
+      ? [`of namespace ${namespaceOf(route)}`, MAX_NAMESPACE_BYTES]
+      : ["of all other namespaces", MAX_SERVICE_BYTES];
+  return `routes ${whose} for ${front.kind} ${front.namespace}/${front.name} are larger than ${bytes / 1024} KiB together; older ones hold, this one has no effect`;
+}
 
 const isSame = (a: KubeObject, b: KubeObject): boolean =>
   a.kind === b.kind && a.metadata.name === b.metadata.name && namespaceOf(a) === namespaceOf(b);
 
-function resolvedRefs({ reader, route, mesh }: RouteContext, front: ServiceFront | undefined): Condition {
-  const identity = { kind: route.kind, namespace: namespaceOf(route) };
-  const backends = { reader, mesh, gateway: front?.gateways[0] ?? "", protocol: "http" as const };
-  const refs = recordsAt(route.spec, "rules").flatMap((rule) => [
-    ...recordsAt(rule, "backendRefs"),
-    ...mirrorRefs(rule),
-  ]);
-  const problems = refs.flatMap((ref) => backendOf(backends, ref, identity).problem ?? []);
+function resolvedRefs({ reader, route, mesh }: RouteContext, place: Place | undefined): Condition {
+  const problems = place ? refProblems({ reader, route, mesh }, place) : unplacedProblems({ reader, route, mesh });
   const [first] = problems;
   if (!first) return { type: "ResolvedRefs", status: "True", reason: "ResolvedRefs", message: "" };
   const message = `${shownList(problems.map((each) => each.message))}; their share of requests is answered 500`;
   return { type: "ResolvedRefs", status: "False", reason: first.reason, message };
+}
+
+type Problem = NonNullable<Backend["problem"]>;
+
+function refProblems({ reader, route, mesh }: RouteContext, { front, ports, consumer }: Place): readonly Problem[] {
+  const gateway = front.gateways[0] ?? "";
+  const backends = { reader, mesh, gateway, protocol: "http" as const };
+  // What a producer's route may name does not depend on the port.
+  return (consumer ? ports : ports.slice(0, 1)).flatMap((port) => {
+    const on: RouteOnPort = {
+      backends,
+      front,
+      port,
+      route,
+      ...(consumer && { consumer: { skippedPolicy: skippedPolicy(backends, front, port) } }),
+    };
+    return recordsAt(route.spec, "rules").flatMap((rule) => [
+      ...ruleBackends(on, rule).flatMap(({ backend }) => backend.problem ?? []),
+      ...mirrorRefs(rule).flatMap((ref) => backendOf(backends, ref, mirrorIdentity(on)).problem ?? []),
+    ]);
+  });
+}
+
+/** Of a route whose parent does not exist. */
+function unplacedProblems({ reader, route, mesh }: RouteContext): readonly Problem[] {
+  const identity = { kind: route.kind, namespace: namespaceOf(route) };
+  const backends = { reader, mesh, gateway: "", protocol: "http" as const };
+  return recordsAt(route.spec, "rules")
+    .flatMap((rule) => [...recordsAt(rule, "backendRefs"), ...mirrorRefs(rule)])
+    .flatMap((ref) => backendOf(backends, ref, identity).problem ?? []);
 }
 
 const mirrorRefs = (rule: Fields): readonly Fields[] =>
@@ -140,7 +181,7 @@ const mirrorRefs = (rule: Fields): readonly Fields[] =>
 function resolvedWaypoints({ gateways, kind, namespace, name }: ServiceFront): Condition {
   const type = "ResolvedWaypoints";
   if (gateways.length > 0) return { type, status: "True", reason: "ResolvedWaypoints", message: gateways.join(", ") };
-  const message = `${kind} ${namespace}/${name} has no waypoint, so the route has no effect`;
+  const message = `${kind} ${namespace}/${name} has no waypoint, so the route has no effect: routes hold at the waypoint of their parent, which label istio.io/use-waypoint on it or on namespace ${namespace} names`;
   return { type, status: "False", reason: "WaypointMissing", message };
 }
 
