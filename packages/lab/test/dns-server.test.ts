@@ -22,6 +22,10 @@ function query(name: string, id = 7): Buffer {
   const header = Buffer.from([id >> 8, id & 0xff, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
   return Buffer.concat([header, ...labels, Buffer.from([0, 0, 1, 0, 1])]);
 }
+/** For UDP and TCP alike: on an address of our own, and not among the ports that the system gives away. */
+const HOST = `127.251.${(process.pid >> 7) % 250}.${1 + (process.pid % 128)}`;
+const PORT = 1_053;
+
 const rcode = (answer: Buffer): number => answer.readUInt16BE(2) & 0xf;
 const answersIn = (answer: Buffer): number => answer.readUInt16BE(6);
 const isTruncated = (answer: Buffer): boolean => (answer.readUInt16BE(2) & 0x0200) !== 0;
@@ -29,14 +33,14 @@ const isTruncated = (answer: Buffer): boolean => (answer.readUInt16BE(2) & 0x020
 describe("the cluster DNS on real sockets", () => {
   let server: DnsServer;
   beforeAll(async () => {
-    server = await DnsServer.listen(ipOf("127.0.0.1"), 0, zone, silentLogger);
+    server = await DnsServer.listen(ipOf(HOST), PORT, zone, silentLogger);
   });
   afterAll(() => server.close());
 
   async function ask(message: Buffer): Promise<Buffer> {
     const socket = createSocket("udp4");
-    socket.send(message, server.port, "127.0.0.1");
-    const [answer] = (await once(socket, "message", { signal: AbortSignal.timeout(2_000) })) as [Buffer];
+    socket.send(message, server.port, HOST);
+    const [answer] = (await once(socket, "message", { signal: AbortSignal.timeout(20_000) })) as [Buffer];
     socket.close();
     return answer;
   }
@@ -53,7 +57,7 @@ describe("the cluster DNS on real sockets", () => {
     expect(cut.length).toBeLessThanOrEqual(512);
     expect(isTruncated(cut)).toBe(true);
     const message = query("many.shop.svc.cluster.local");
-    const socket = connect(server.port, "127.0.0.1");
+    const socket = connect(server.port, HOST);
     // Two queries in one write, cut in the middle of a length.
     const framed = Buffer.concat([Buffer.from([0, message.length]), message]);
     const both = Buffer.concat([framed, framed]);
@@ -79,8 +83,8 @@ describe("the cluster DNS on real sockets", () => {
       query(Array(60).fill("aaaaaaaa").join(".")),
     ];
     const socket = createSocket("udp4");
-    for (const message of hostile) socket.send(message, server.port, "127.0.0.1");
-    const stream = connect(server.port, "127.0.0.1");
+    for (const message of hostile) socket.send(message, server.port, HOST);
+    const stream = connect(server.port, HOST);
     stream.on("error", () => {});
     stream.write(Buffer.concat([Buffer.from([0, 3]), Buffer.from("abc"), Buffer.alloc(2_000, 0xee)]));
     await new Promise((resolve) => setTimeout(resolve, 50));

@@ -7,8 +7,9 @@ import { ExplicitNetwork } from "../src/network/explicit-network.ts";
 
 const run = promisify(execFile);
 /** A block of its own, away from those that labs take. */
-const POD = ipOf(`127.250.${process.pid % 250}.2`);
-const SERVER = ipOf(`127.250.${process.pid % 250}.3`);
+const BLOCK = `127.250.${(process.pid >> 6) % 250}`;
+const POD = ipOf(`${BLOCK}.${2 + (process.pid % 64) * 2}`);
+const SERVER = ipOf(`${BLOCK}.${3 + (process.pid % 64) * 2}`);
 
 describe("the explicit network of a pod", () => {
   let network: ExplicitNetwork;
@@ -43,7 +44,7 @@ describe("the explicit network of a pod", () => {
   });
 
   const curl = async (url: string): Promise<string> => {
-    const args = ["-s", "-m", "3", "-x", `socks5h://${POD}:1080`, "-w", "[%{exitcode}]", url];
+    const args = ["-s", "-m", "20", "-x", `socks5h://${POD}:1080`, "-w", "[%{exitcode}]", url];
     return (await run("curl", args).catch((error: { stdout: string }) => error)).stdout;
   };
 

@@ -1,7 +1,6 @@
 /** Real labs for the tests: the program itself, a state folder of its own, and no mesh unless asked for. */
 import { execFile, spawnSync } from "node:child_process";
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import {
@@ -13,6 +12,7 @@ import {
   type RunResult,
   runIn,
 } from "@ambit/shared/lab-client";
+import { temporaryFolder } from "@ambit/testing/files";
 
 export interface LabOptions {
   readonly name?: string;
@@ -47,7 +47,7 @@ export class LabFixture {
   constructor(options: LabOptions = {}) {
     this.#options = options;
     this.name = options.name ?? `lab-test-${process.pid}-${++labs}`;
-    this.folder = mkdtempSync(join(tmpdir(), "ambit-lab-test-"));
+    this.folder = temporaryFolder("lab-test");
     if (options.uid !== undefined) chmodSync(this.folder, 0o777);
     this.stateDir = join(this.folder, "state");
     this.client = new LabClient(this.name, this.stateDir);
@@ -81,14 +81,14 @@ export class LabFixture {
     ];
     const [program = "", ...rest] = [...within, ...user, ...command, ...args];
     const env = { ...process.env, NODE_OPTIONS: "", ...(mode ? { AMBIT_LAB_MODE: mode } : {}) };
-    const { stdout } = await run(program, rest, { env, timeout: 40_000 }).catch((error: { stdout?: string }) => ({
+    const { stdout } = await run(program, rest, { env, timeout: 90_000 }).catch((error: { stdout?: string }) => ({
       stdout: error.stdout ?? "{}",
     }));
     return JSON.parse(stdout) as Answer;
   }
 
   /** Waits until `condition` holds for the status. */
-  async until(what: string, condition: (status: LabStatus) => boolean, timeoutMs = 15_000): Promise<LabStatus> {
+  async until(what: string, condition: (status: LabStatus) => boolean, timeoutMs = 40_000): Promise<LabStatus> {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
       const status = await this.client.status();
@@ -131,15 +131,3 @@ export function processesNaming(text: string): string[] {
 }
 
 export const isRoot = process.getuid?.() === 0;
-
-export async function eventually(
-  what: string,
-  condition: () => boolean | Promise<boolean>,
-  timeoutMs = 10_000,
-): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`${what}: still not so after ${timeoutMs} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}

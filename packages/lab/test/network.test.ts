@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { readPcap } from "@ambit/shared/pcap";
+import { eventually } from "@ambit/testing/eventually";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { isRoot, LabFixture } from "./lab-fixture.ts";
 
@@ -17,7 +18,7 @@ import { isRoot, LabFixture } from "./lab-fixture.ts";
   });
   afterAll(() => lab.down());
 
-  const curl = (target: string): Promise<string> => lab.sh("client", `curl -sS -m 3 ${target} 2>&1`);
+  const curl = (target: string): Promise<string> => lab.sh("client", `curl -sS -m 20 ${target} 2>&1`);
 
   it("puts pods on both nodes", () => {
     expect(ip.server).toMatch(/^10\.1\.0\./);
@@ -38,14 +39,14 @@ import { isRoot, LabFixture } from "./lab-fixture.ts";
 
   it("spreads a service's connections over its ready pods and keeps the client's address", async () => {
     const answers = new Set<string>();
-    for (let n = 0; n < 20 && answers.size < 2; n++) answers.add(await curl("http://server.app/"));
+    for (let n = 0; n < 60 && answers.size < 2; n++) answers.add(await curl("http://server.app/"));
     expect(answers.size).toBe(2);
     for (const answer of answers) expect(answer).toContain(ip.client);
   });
 
   it("serves UDP by a service address", async () => {
     const line =
-      "node -e \"const s=require('dgram').createSocket('udp4');s.on('message',(m)=>{console.log(String(m));s.close()});s.send('x',7001,'server.app');setTimeout(()=>s.close(),3000).unref()\"";
+      "node -e \"const s=require('dgram').createSocket('udp4');s.on('message',(m)=>{console.log(String(m));s.close()});s.send('x',7001,'server.app');setTimeout(()=>s.close(),15000).unref()\"";
     expect(await lab.sh("client", line)).toContain("server-");
   });
 
@@ -57,7 +58,7 @@ import { isRoot, LabFixture } from "./lab-fixture.ts";
   it("serves a node port on every node, also for callers on the wire", async () => {
     for (const node of ["172.18.0.2", "172.18.0.3"]) {
       expect(await curl(`http://${node}:30080/`)).toContain("server-");
-      const { stdout } = await lab.exec({ node: "node1" }, "curl", "-s", "-m", "3", `http://${node}:30080/`);
+      const { stdout } = await lab.exec({ node: "node1" }, "curl", "-s", "-m", "20", `http://${node}:30080/`);
       expect(stdout).toContain("server-");
     }
   });
@@ -65,7 +66,7 @@ import { isRoot, LabFixture } from "./lab-fixture.ts";
   it("lets a pod reach itself by its own service", async () => {
     const { name } = await lab.pod("server");
     for (let n = 0; n < 6; n++)
-      expect(await lab.sh(name, "curl -sS -m 3 http://server.app/ 2>&1")).toContain("server-");
+      expect(await lab.sh(name, "curl -sS -m 20 http://server.app/ 2>&1")).toContain("server-");
   });
 
   it("refuses at once a service without endpoints, and a port that is not the service's", async () => {
@@ -89,12 +90,12 @@ import { isRoot, LabFixture } from "./lab-fixture.ts";
     expect(await lab.sh("client", `getent hosts ${vip}`)).toContain("server.app.svc.cluster.local");
   });
 
-  it("denies names it does not know, quickly", async () => {
-    const started = performance.now();
-    expect(
-      (await lab.exec({ namespace: "app", pod: "client" }, "getent", "hosts", "nobody.example.com")).exitCode,
-    ).toBe(2);
-    expect(performance.now() - started).toBeLessThan(2_000);
+  it("denies names it does not know, without letting the resolver try again", async () => {
+    // Which it does after 5 s each time; the clock is the pod's own, so that entering it does not count.
+    const line = "s=$(date +%s%N); getent hosts nobody.example.com; echo $? $((($(date +%s%N) - s) / 1000000))";
+    const [status, tookMs] = (await lab.sh("client", line)).split(" ").map(Number);
+    expect(status).toBe(2);
+    expect(tookMs).toBeLessThan(5_000);
   });
 
   it("gives a pod its own host name, hosts file, interfaces and processes", async () => {
@@ -126,16 +127,12 @@ import { isRoot, LabFixture } from "./lab-fixture.ts";
     const server = lab.exec(
       { node: "node1" },
       "timeout",
-      "5",
+      "30",
       "node",
       "-e",
       "require('http').createServer((q,s)=>{s.end('at '+q.url);setTimeout(()=>process.exit(),200)}).listen(15999,'127.0.0.1')",
     );
-    let answer = "";
-    for (let n = 0; n < 50 && answer === ""; n++) {
-      answer = await lab.client.proxy("node1", 15999, "/here?x=1").catch(() => "");
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    const answer = await eventually("it answers", () => lab.client.proxy("node1", 15999, "/here?x=1"));
     expect(answer).toBe("at /here?x=1");
     await server;
     await expect(lab.client.proxy("node1", 15999, "/")).rejects.toThrow(/15999/);

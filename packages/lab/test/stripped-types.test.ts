@@ -1,21 +1,20 @@
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { programPath } from "@ambit/shared/lab-client";
-import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
+import { temporaryFolder } from "@ambit/testing/files";
+import { beforeEach, describe, expect, it } from "@jest/globals";
 
 describe("sources stripped beside the programs", () => {
   let root: string;
   const entries = () => join(root, ".ambit/stripped", process.version);
 
   beforeEach(() => {
-    root = mkdtempSync(join(tmpdir(), "ambit-stripped-"));
+    root = temporaryFolder("stripped");
     cpSync(programPath("scripts/stripped-types"), join(root, "scripts/stripped-types"), { recursive: true });
     mkdirSync(join(root, "packages/one"), { recursive: true });
     writeFileSync(join(root, "package.json"), '{"type":"module"}');
   });
-  afterEach(() => rmSync(root, { recursive: true, force: true }));
 
   /** Runs `text` as a source of the checkout, with the hook and without Node's own stripper unless that is wanted. */
   function run(text: string, ...flags: string[]) {
