@@ -6,6 +6,7 @@ import { type ExecTarget, programPath } from "@ambit/shared/lab-client";
 import { eventually } from "@ambit/testing/eventually";
 import { canRunLab, useLab } from "@ambit/testing/lab";
 import { afterEach, beforeAll, describe, expect, it } from "@jest/globals";
+import { consumerRouteTests } from "../scenarios/consumer-routes.ts";
 import { ENVOY_ADMIN_PORT } from "./envoy-waypoint/bootstrap.ts";
 import {
   echoObjects,
@@ -357,6 +358,8 @@ scenario("Envoy as waypoint (needs Envoy on PATH or in AMBIT_ENVOY, root and net
     await eventually("it is gone", async () => !(await envoyAdmin("/clusters")).includes("fixed.example.com"));
     await isSettled();
   });
+
+  consumerRouteTests(lab, apply);
 
   it("loses no request while routes and policies change under load", async () => {
     const load = await lab.load("app/client", `${WEB}/steady`, 8, 100);
