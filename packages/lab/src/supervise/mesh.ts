@@ -166,7 +166,7 @@ export class Mesh {
 
 /** Programs check their environment for names they do not know, so they get only what is meant for them. */
 function inherited(): Record<string, string> {
-  const names = ["PATH", "HOME", "LANG", "TZ"];
+  const names = ["PATH", "LD_LIBRARY_PATH", "HOME", "LANG", "TZ"];
   return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
 }
 
