@@ -1,7 +1,7 @@
 /** Joins what carries traffic with what is told of it: metrics, access log, spans, recent refusals, the config dump. */
 import { type DumpObject, json, type Route } from "@ambit/shared/admin";
 import { ErrorCode, type MeshError } from "@ambit/shared/errors";
-import type { Logger } from "@ambit/shared/log";
+import { LineLimit, type Logger } from "@ambit/shared/log";
 import { formatSocketAddress } from "@ambit/shared/net";
 import type { Traffic, TrafficParts } from "./app.ts";
 import { addressGuard, fetchJwks, JwksCache } from "./authenticate/index.ts";
@@ -11,9 +11,11 @@ import { packageVersion } from "./control/version.ts";
 import type { RouteModel, TcpChain } from "./model/route-model.ts";
 import {
   createAccessLog,
+  createLogExport,
   createRequestMetrics,
   createTraceExport,
   createWaypointMetrics,
+  type LogExport,
   type MetricOverrides,
   type RequestMetrics,
   type RequestRecord,
@@ -25,11 +27,14 @@ import {
 import { RecentRefusals } from "./observe/recent-refusals.ts";
 import type { ArrivedRequest } from "./request-context.ts";
 import type { TerminationRefusal, TunnelContext, TunnelOffer } from "./terminate/index.ts";
-import { type TrafficObserver, type TrafficRefusal, WaypointTraffic } from "./traffic.ts";
+import { WaypointTraffic } from "./traffic.ts";
+import type { TrafficObserver, TrafficRefusal } from "./traffic-observer.ts";
 
 /** Metric series without traffic are forgotten about this often. */
 const EXPIRE_MS = 5 * 60_000;
 const STOP_EXPORT_MS = 2_000;
+/** Lines about tunnels, sessions and connections that came to nothing. */
+const TUNNEL_LINES_PER_SECOND = 100;
 
 export function createTraffic(parts: TrafficParts): Traffic {
   return new ObservedTraffic(parts);
@@ -46,6 +51,8 @@ class ObservedTraffic implements Traffic, TrafficObserver {
   readonly #traffic: WaypointTraffic;
   readonly #resolver: ClusterResolver;
   readonly #spans: TraceExport;
+  readonly #records: LogExport;
+  readonly #tunnelLines: LineLimit;
   #active = 0;
   #activeConnections = 0;
   #cancelExpiry = (): void => {};
@@ -54,10 +61,10 @@ class ObservedTraffic implements Traffic, TrafficObserver {
     const { registry, logs, clock, random, config } = parts;
     this.#parts = parts;
     this.#log = logs.scope("access");
+    this.#tunnelLines = new LineLimit(clock, TUNNEL_LINES_PER_SECOND);
     const isAllowed = addressGuard(config.traffic.jwksNetworks);
     this.#metrics = createWaypointMetrics(registry, packageVersion());
     this.#requests = createRequestMetrics(registry);
-    this.#accessLog = createAccessLog(logs.output, (reason) => this.#log.warn("access log format", { reason }));
     this.#traffic = new WaypointTraffic({
       clock,
       random,
@@ -80,8 +87,27 @@ class ObservedTraffic implements Traffic, TrafficObserver {
       random,
       dial: (cluster) => this.#traffic.dialCluster(cluster),
       resource: [["k8s.namespace.name", config.node.podNamespace]],
+      environment: process.env,
       onExported: (spans) => this.#metrics.spansExported(spans),
       onDropped: (spans) => this.#metrics.spansDropped(spans),
+    });
+    const { podName, podNamespace, serviceAccount } = config.node;
+    this.#records = createLogExport({
+      clock,
+      random,
+      dial: (cluster) => this.#traffic.dialCluster(cluster),
+      resource: [
+        ["service.name", `${serviceAccount}.${podNamespace}`],
+        ["k8s.namespace.name", podNamespace],
+      ],
+      node: { id: `${podName}.${podNamespace}`, cluster: `${serviceAccount}.${podNamespace}` },
+      onExported: (records) => this.#metrics.logsExported(records),
+      onDropped: (records) => this.#metrics.logsDropped(records),
+    });
+    this.#accessLog = createAccessLog({
+      output: logs.output,
+      collectors: this.#records,
+      onInvalid: (reason) => this.#log.warn("access log format", { reason }),
     });
     this.adminRoutes = [
       { method: "GET", path: "/debug/refusals", handle: () => json(this.#refusals.list()) },
@@ -114,6 +140,7 @@ class ObservedTraffic implements Traffic, TrafficObserver {
     this.#resolver.stop();
     this.#traffic.destroy();
     void this.#spans.stop(STOP_EXPORT_MS);
+    void this.#records.stop(STOP_EXPORT_MS);
   }
 
   dump(): DumpObject {
@@ -125,7 +152,7 @@ class ObservedTraffic implements Traffic, TrafficObserver {
   }
 
   onTerminationRefused({ error, remote, peerPrincipal, authorityText }: TerminationRefusal): void {
-    this.refused({
+    this.tunnelRefused({
       code: error.code,
       policy: undefined,
       message: error.message,
@@ -134,12 +161,20 @@ class ObservedTraffic implements Traffic, TrafficObserver {
     });
   }
 
+  tunnelRefused(refusal: TrafficRefusal): void {
+    const { code, policy } = refusal;
+    if (code !== ErrorCode.DOWNSTREAM_RESET) this.#metrics.refused({ code, policy, chain: "-" });
+    const leftOut = this.#tunnelLines.next();
+    if (leftOut === undefined) return;
+    this.refused(leftOut > 0 ? { ...refusal, message: `${refusal.message} (${leftOut} more were left out)` } : refusal);
+  }
+
   requestStarted(): void {
     this.#active += 1;
     this.#metrics.activeRequests.set(this.#active);
   }
 
-  requestFinished({ record, chain }: Pick<ArrivedRequest, "chain" | "record">): void {
+  requestFinished({ record, chain }: Pick<ArrivedRequest, "chain" | "record">, isTold = true): void {
     this.#active -= 1;
     this.#metrics.activeRequests.set(this.#active);
     const finished = record.finish();
@@ -147,7 +182,7 @@ class ObservedTraffic implements Traffic, TrafficObserver {
     // A client that left was refused nothing.
     if (finished.code !== ErrorCode.DOWNSTREAM_RESET) this.#metrics.refused(finished);
     for (let retry = 1; retry < finished.attempts; retry++) this.#metrics.retried(finished.cluster ?? "");
-    this.#accessLog.log(chain.accessLog, finished);
+    if (isTold) this.#accessLog.log(chain.accessLog, finished);
     if (chain.tracing) this.#spans.record(finished, chain.tracing);
   }
 

@@ -84,7 +84,7 @@ async function start(
     output: { write: (line) => void lines.push(line) },
   });
   const registry = createRegistry(systemClock);
-  const accessLog = { enabled: true, format, template: undefined } as const;
+  const accessLog = [{ kind: "file", format, template: undefined }] as const;
   const chain = httpChain([routeOf(forwardTo("web"))], { accessLog });
   const model = modelOf(chainsOf(chain), [clusterOf("web", [endpointAt(backend.address)])]);
   const authority = await TestAuthority.create();
@@ -234,7 +234,7 @@ describe("text of a caller in the access log", () => {
   it.each(['a" 200 "b', "a\nb", "a\\", "\x1b[2J", `${"a".repeat(64)}.shop`, "x".repeat(200)])(
     "case 41: a server name of %j cannot forge a line of a connection's log",
     async (servername) => {
-      const accessLog = { enabled: true, format: "text", template: undefined } as const;
+      const accessLog = [{ kind: "file", format: "text", template: undefined }] as const;
       const { lines, peer } = await start("text", (http) => ({ http, tcp: tcpChain("web", { accessLog }) }));
       const tunnel = peer.open(AUTHORITY);
       expect(await tunnel.answer).toBe(200);

@@ -1,11 +1,19 @@
 /** Stand-in collectors on real sockets: OTLP/HTTP by node:http, OTLP/gRPC by @grpc/grpc-js. */
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from "@grpc/grpc-js";
+import {
+  Server,
+  ServerCredentials,
+  type ServerReadableStream,
+  type ServerUnaryCall,
+  type sendUnaryData,
+  status,
+} from "@grpc/grpc-js";
 
 export interface Received {
   readonly path: string;
   readonly contentType: string | undefined;
+  readonly headers: Readonly<Record<string, unknown>>;
   readonly body: Buffer;
 }
 
@@ -25,7 +33,7 @@ export async function startHttpCollector(): Promise<HttpCollector> {
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
     request.on("end", () => {
       const { url: path = "", headers } = request;
-      received.push({ path, contentType: headers["content-type"], body: Buffer.concat(chunks) });
+      received.push({ path, contentType: headers["content-type"], headers, body: Buffer.concat(chunks) });
       const answer = answers.shift();
       if (answer) answer(response);
       else response.writeHead(200, { "content-type": "application/json" }).end("{}");
@@ -46,8 +54,10 @@ export async function startHttpCollector(): Promise<HttpCollector> {
 
 export interface GrpcCollector extends AsyncDisposable {
   readonly url: URL;
-  /** Serialized ExportTraceServiceRequests. */
+  /** Serialized export requests, and messages of the access log service. */
   readonly received: Buffer[];
+  /** Metadata of each call. */
+  readonly metadata: Readonly<Record<string, unknown>>[];
   /** gRPC statuses to answer with, first ones first; then OK. */
   readonly statuses: number[];
   /** Serialized ExportTraceServiceResponse of an OK. */
@@ -56,29 +66,47 @@ export interface GrpcCollector extends AsyncDisposable {
 
 const bytes = (value: Buffer): Buffer => value;
 
+const method = (path: string, requestStream: boolean) => ({
+  path,
+  requestStream,
+  responseStream: false,
+  requestSerialize: bytes,
+  requestDeserialize: bytes,
+  responseSerialize: bytes,
+  responseDeserialize: bytes,
+});
+
 export async function startGrpcCollector(): Promise<GrpcCollector> {
   const server = new Server();
-  const collector = { received: [] as Buffer[], statuses: [] as number[], answer: Buffer.alloc(0) };
+  const collector = {
+    received: [] as Buffer[],
+    metadata: [] as Readonly<Record<string, unknown>>[],
+    statuses: [] as number[],
+    answer: Buffer.alloc(0),
+  };
+  const answer = (reply: sendUnaryData<Buffer>): void => {
+    const code = collector.statuses.shift() ?? status.OK;
+    if (code === status.OK) reply(null, collector.answer);
+    else reply({ code, details: "scripted" });
+  };
+  const unary = (call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>): void => {
+    collector.metadata.push(call.metadata.getMap());
+    collector.received.push(call.request);
+    answer(reply);
+  };
+  const stream = (call: ServerReadableStream<Buffer, Buffer>, reply: sendUnaryData<Buffer>): void => {
+    collector.metadata.push(call.metadata.getMap());
+    call.on("data", (message: Buffer) => collector.received.push(message));
+    call.on("error", () => {});
+    call.on("end", () => answer(reply));
+  };
   server.addService(
     {
-      Export: {
-        path: "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-        requestStream: false,
-        responseStream: false,
-        requestSerialize: bytes,
-        requestDeserialize: bytes,
-        responseSerialize: bytes,
-        responseDeserialize: bytes,
-      },
+      traces: method("/opentelemetry.proto.collector.trace.v1.TraceService/Export", false),
+      logs: method("/opentelemetry.proto.collector.logs.v1.LogsService/Export", false),
+      als: method("/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs", true),
     },
-    {
-      Export(call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>) {
-        collector.received.push(call.request);
-        const code = collector.statuses.shift() ?? status.OK;
-        if (code === status.OK) reply(null, collector.answer);
-        else reply({ code, details: "scripted" });
-      },
-    },
+    { traces: unary, logs: unary, als: stream },
   );
   const port = await new Promise<number>((resolve, reject) =>
     server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>

@@ -18,7 +18,8 @@ import { TunnelDuplex } from "../src/forward/tunnel-duplex.ts";
 import type { Chains, HttpChain, RouteModel, TcpChain } from "../src/model/route-model.ts";
 import type { RequestRecord, TcpRecord } from "../src/observe/index.ts";
 import { type ForwardAction, NO_MUTATIONS, type Route, type RouteAction } from "../src/route/index.ts";
-import { type TrafficInit, type TrafficRefusal, WaypointTraffic } from "../src/traffic.ts";
+import { type TrafficInit, WaypointTraffic } from "../src/traffic.ts";
+import type { TrafficRefusal } from "../src/traffic-observer.ts";
 import {
   Cleanup,
   dialPeer,
@@ -102,7 +103,7 @@ export const routeOf = (action: RouteAction, over: Partial<Route> = {}): Route =
 
 const common = {
   service: { name: "web", namespace: "shop", hostname: "web.shop.svc.cluster.local", port: 80 },
-  accessLog: { enabled: false, format: "text", template: undefined },
+  accessLog: [],
   telemetry: { metricsDisabled: false },
 } as const;
 
@@ -243,6 +244,7 @@ export class TestWaypoint {
       connectionMeter: () => ({ flush: () => {}, close: () => {} }),
       connectionFinished: (_chain, record) => void this.connections.push(record),
       refused: (refusal) => void this.refusals.push(refusal),
+      tunnelRefused: (refusal) => void this.refusals.push(refusal),
       mirrored: (cluster, error) => void this.mirrored.push({ cluster, code: error?.code }),
       limitReached: (cluster, limit) => void this.limits.push(`${cluster} ${limit}`),
       endpointEvent: () => {},

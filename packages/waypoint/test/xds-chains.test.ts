@@ -2,6 +2,9 @@
 
 import { OpenTelemetryConfigSchema } from "@ambit/envoy-api/envoy/config/trace/v3/opentelemetry";
 import { FileAccessLogSchema } from "@ambit/envoy-api/envoy/extensions/access_loggers/file/v3/file";
+import { ExpressionFilterSchema } from "@ambit/envoy-api/envoy/extensions/access_loggers/filters/cel/v3/cel";
+import { HttpGrpcAccessLogConfigSchema } from "@ambit/envoy-api/envoy/extensions/access_loggers/grpc/v3/als";
+import { OpenTelemetryAccessLogConfigSchema } from "@ambit/envoy-api/envoy/extensions/access_loggers/open_telemetry/v3/logs_service";
 import { CorsSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/cors/v3/cors";
 import { ExtAuthzSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/ext_authz/v3/ext_authz";
 import { HTTPFaultSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/fault/v3/fault";
@@ -19,6 +22,7 @@ import { type Any, anyPack } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it } from "@jest/globals";
 import type { HttpChain, TcpChain } from "../src/model/route-model.ts";
 import { createModelCompiler, LISTENER_TYPE_URL } from "../src/xds/index.ts";
+import { buildRequestRecord } from "./observe-records.ts";
 import {
   type ChainInit,
   httpChain,
@@ -33,7 +37,13 @@ import {
 
 const HTTP = "inbound-vip|80|http|cart.shop.svc.cluster.local";
 const TCP = "inbound-vip|80|tcp|cart.shop.svc.cluster.local";
-const registry = createRegistry(FileAccessLogSchema, OpenTelemetryConfigSchema);
+const registry = createRegistry(
+  FileAccessLogSchema,
+  ExpressionFilterSchema,
+  HttpGrpcAccessLogConfigSchema,
+  OpenTelemetryAccessLogConfigSchema,
+  OpenTelemetryConfigSchema,
+);
 
 const packJson = (schema: DescMessage, json: JsonObject): Any => anyPack(schema, fromJson(schema, json, { registry }));
 
@@ -332,27 +342,97 @@ describe("access logs and traces", () => {
       },
     ],
   });
+  const file = (format: "text" | "json", template: string | undefined) => ({ kind: "file", format, template });
+  const expression = (text: string): JsonObject => ({
+    extensionFilter: {
+      name: "cel",
+      typedConfig: { "@type": `type.googleapis.com/${ExpressionFilterSchema.typeName}`, expression: text },
+    },
+  });
+  const statusIs = (op: string, defaultValue: number): JsonObject => ({
+    statusCodeFilter: { comparison: { op, value: { defaultValue, runtimeKey: "x" } } },
+  });
   it.each<[JsonObject, object]>([
-    [{}, { enabled: false, format: "text", template: undefined }],
-    [log({}), { enabled: true, format: "text", template: undefined }],
-    [log({ format: "%PROTOCOL%\n" }), { enabled: true, format: "text", template: "%PROTOCOL%\n" }],
-    [log({ logFormat: { textFormat: "x" } }), { enabled: true, format: "text", template: "x" }],
-    [log({ logFormat: { textFormatSource: {} } }), { enabled: true, format: "text", template: undefined }],
-    [
-      log({ logFormat: { jsonFormat: { a: "%PROTOCOL%" } } }),
-      { enabled: true, format: "json", template: '{"a":"%PROTOCOL%"}' },
-    ],
-    [log({ jsonFormat: {} }), { enabled: true, format: "json", template: undefined }],
+    [{}, []],
+    [log({}), [file("text", undefined)]],
+    [log({ format: "%PROTOCOL%\n" }), [file("text", "%PROTOCOL%\n")]],
+    [log({ logFormat: { textFormat: "x" } }), [file("text", "x")]],
+    [log({ logFormat: { textFormatSource: { inlineString: "y" } } }), [file("text", "y")]],
+    [log({ logFormat: { textFormatSource: {} } }), [file("text", undefined)]],
+    [log({ logFormat: { jsonFormat: { a: "%PROTOCOL%" } } }), [file("json", '{"a":"%PROTOCOL%"}')]],
+    [log({ jsonFormat: {} }), [file("json", undefined)]],
   ])("%j", (json, expected) => {
     expect(withSettings(json).chain?.accessLog).toEqual(expected);
+  });
+
+  it("go to collectors", () => {
+    const commonConfig = {
+      logName: "mine",
+      grpcService: { envoyGrpc: { clusterName: "logs" }, initialMetadata: [{ key: "X-Key", value: "100%%" }] },
+    };
+    const sink = (schema: DescMessage, config: JsonObject) => ({
+      name: "sink",
+      typedConfig: { "@type": `type.googleapis.com/${schema.typeName}`, commonConfig, ...config },
+    });
+    const { chain, notes } = withSettings({
+      accessLog: [
+        sink(HttpGrpcAccessLogConfigSchema, { additionalRequestHeadersToLog: ["X-A"] }),
+        sink(OpenTelemetryAccessLogConfigSchema, {
+          body: { stringValue: "%PROTOCOL%" },
+          attributes: {
+            values: [
+              { key: "code", value: { stringValue: "%RESPONSE_CODE%" } },
+              { key: "bad", value: { stringValue: "%NOPE%" } },
+              { key: "number", value: { intValue: "1" } },
+            ],
+          },
+          resourceAttributes: { values: [{ key: "r", value: { stringValue: "s" } }] },
+        }),
+      ],
+    });
+    const collector = { cluster: "logs", logName: "mine", collectorHeaders: [["x-key", "100%"]] };
+    expect(chain?.accessLog).toEqual([
+      { kind: "als", ...collector, requestHeaders: ["x-a"], responseHeaders: [], responseTrailers: [] },
+      {
+        kind: "otlp",
+        ...collector,
+        body: "%PROTOCOL%",
+        attributes: [["code", "%RESPONSE_CODE%"]],
+        resource: [["r", "s"]],
+      },
+    ]);
+    expect(notes).toEqual([expect.stringContaining('"number"'), expect.stringContaining("%NOPE%")]);
   });
 
   it("note other sinks, and filters", () => {
     const { chain, notes } = withSettings({
       accessLog: [{ name: "als" }, ...log({}, { filter: { notHealthCheckFilter: {} } }).accessLog],
     });
-    expect(chain?.accessLog.enabled).toBe(true);
-    expect(notes).toEqual([expect.stringContaining('"als"'), expect.stringContaining('filter of access log "file"')]);
+    expect(chain?.accessLog).toHaveLength(1);
+    expect(chain?.accessLog[0]?.filter?.(buildRequestRecord())).toBe(true);
+    expect(notes).toEqual([
+      expect.stringContaining('"als"'),
+      expect.stringContaining('"file": a filter has no effect'),
+    ]);
+  });
+
+  it.each<[JsonObject, readonly number[]]>([
+    [expression("response.code >= 400"), [404, 503]],
+    [expression("!has(response.code)"), [0]],
+    [statusIs("GE", 500), [503]],
+    [statusIs("LE", 200), [0, 200]],
+    [{ andFilter: { filters: [statusIs("GE", 400), statusIs("LE", 404)] } }, [404]],
+    [{ orFilter: { filters: [statusIs("EQ", 0), statusIs("EQ", 503)] } }, [0, 503]],
+    [{ responseFlagFilter: {} }, [503]],
+    [{ responseFlagFilter: { flags: ["NR"] } }, []],
+    [expression("response.nothing == 1"), [0, 200, 404, 503]],
+    [{ extensionFilter: { name: "other" } }, [0, 200, 404, 503]],
+  ])("are filtered by %j", (filter, logged) => {
+    const holds = withSettings(log({}, { filter })).chain?.accessLog[0]?.filter;
+    const seen = [0, 200, 404, 503].filter((status) =>
+      holds?.(buildRequestRecord({ status, flags: status === 503 ? ["UF"] : [] })),
+    );
+    expect(seen).toEqual(logged);
   });
 
   it("sample and export by OTLP", () => {
@@ -364,26 +444,34 @@ describe("access logs and traces", () => {
       randomSampling: { value: 1.5 },
       overallSampling: { value: 100 },
       provider: provider({
-        grpcService: { envoyGrpc: { clusterName: "outbound|4317||otel" } },
+        grpcService: {
+          envoyGrpc: { clusterName: "outbound|4317||otel" },
+          initialMetadata: [{ key: "x-k", value: "v" }],
+        },
         serviceName: "cart.shop",
       }),
       customTags: [
         { tag: "a", literal: { value: "b" } },
         { tag: "e", environment: { name: "X", defaultValue: "d" } },
-        { tag: "h", requestHeader: { name: "x" } },
+        { tag: "h", requestHeader: { name: "X" } },
+        { tag: "m", metadata: {} },
       ],
+      maxPathTagLength: 9_999,
     };
     const { chain, notes } = withSettings({ tracing });
     expect((chain as HttpChain).tracing).toEqual({
       samplePerMillion: 15_000,
       collectorCluster: "outbound|4317||otel",
+      collectorHeaders: [["x-k", "v"]],
       serviceName: "cart.shop",
       customTags: [
         { name: "a", value: "b" },
-        { name: "e", value: "d" },
+        { name: "e", value: "d", from: { kind: "environment", name: "X" } },
+        { name: "h", value: "", from: { kind: "header", name: "x" } },
       ],
+      maxPathTagLength: 4_096,
     });
-    expect(notes[0]).toMatch(/trace tag "h"/);
+    expect(notes[0]).toMatch(/trace tag "m"/);
     const http = withSettings({
       tracing: { provider: provider({ httpService: { httpUri: { uri: "http://x", cluster: "otel-http" } } }) },
     });
@@ -394,10 +482,14 @@ describe("access logs and traces", () => {
       serviceName: HTTP,
     });
     for (const uri of ["http://otel.obs:4318/v1/traces", "otel.obs/v1/traces", "/v1/traces"]) {
-      const httpService = { httpUri: { uri, cluster: "otel-http" }, requestHeadersToAdd: [{ header: { key: "a" } }] };
+      const httpService = {
+        httpUri: { uri, cluster: "otel-http" },
+        requestHeadersToAdd: [{ header: { key: "A", value: "1" } }],
+      };
       const { chain, notes } = withSettings({ tracing: { provider: provider({ httpService }) } });
       expect((chain as HttpChain).tracing?.collectorHttpPath).toBe("/v1/traces");
-      expect(notes).toEqual([expect.stringContaining("headers of an OTLP/HTTP collector")]);
+      expect((chain as HttpChain).tracing?.collectorHeaders).toEqual([["a", "1"]]);
+      expect(notes).toEqual([]);
     }
     expect((withSettings({ tracing: {} }).chain as HttpChain).tracing?.collectorCluster).toBeUndefined();
     const other = withSettings({

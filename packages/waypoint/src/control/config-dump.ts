@@ -42,7 +42,7 @@ function membersOf(store: MeshStore, key: string): Parameters<typeof dumpService
 
 const MAX_DEPTH = 40;
 /** Fields in which a configuration may carry a credential of its own. */
-const SECRET_FIELD = /^(headersToAdd|authorization|password|token|secret|privateKey)$/i;
+const SECRET_FIELD = /^(headersToAdd|collectorHeaders|authorization|password|token|secret|privateKey)$/i;
 
 /**
  * Plain data of compiled configuration: maps become objects, sets lists, matchers what their source says, functions

@@ -4,11 +4,9 @@
  */
 import { err, ok, type Result } from "@ambit/shared/errors";
 import type { HeaderList } from "@ambit/shared/http2";
-import type { RequestRecord, TcpRecord } from "./model.ts";
+import type { LoggedRecord, RequestRecord } from "./model.ts";
 import { LONG_FLAGS } from "./response-flags.ts";
 import { compileTimeFormat } from "./time-format.ts";
-
-export type LoggedRecord = RequestRecord | TcpRecord;
 
 /** A number stays one in JSON. */
 export type ReadValue = (record: LoggedRecord) => string | number | undefined;
@@ -171,17 +169,18 @@ const SECRET = new Set(["authorization", "proxy-authorization", "cookie", "set-c
 /** What Envoy sees as headers and we keep apart. */
 export function headerOfRequest(record: RequestRecord, name: string): string | undefined {
   switch (name) {
+    // Of what could not be read nothing is known. Parity: Envoy.
     case ":method":
-      return record.method;
+      return nonEmpty(record.method);
     case ":path":
-      return record.path;
+      return nonEmpty(record.path);
     case ":authority":
     case "host":
       return nonEmpty(record.authority);
     case ":scheme":
       return record.scheme;
     case "x-request-id":
-      return record.requestId;
+      return nonEmpty(record.requestId);
     case "x-envoy-original-path":
       // From the record, not from a header that any caller may send.
       return record.originalPath === record.path ? undefined : record.originalPath;

@@ -4,9 +4,9 @@
  * Spec: Envoy "Access logging" (format strings and dictionaries).
  */
 import { err, ok, type Result } from "@ambit/shared/errors";
-import { compileCommand, type LoggedRecord, type ReadValue } from "./access-log-commands.ts";
+import { compileCommand, type ReadValue } from "./access-log-commands.ts";
 import { escapeBare, escapeQuoted, jsonText } from "./log-escape.ts";
-import type { AccessLogging } from "./model.ts";
+import type { FileSink, LoggedRecord } from "./model.ts";
 
 /** One line, newline included. */
 export type FormatLine = (record: LoggedRecord) => string;
@@ -78,7 +78,7 @@ const MAX_DEPTH = 8;
  * Differs from Envoy: values are escaped by where they stand (between quotes, bare, JSON); the default formats have our own
  * fields behind Istio's.
  */
-export function compileAccessLog(config: Pick<AccessLogging, "format" | "template">): Result<FormatLine> {
+export function compileAccessLog(config: Pick<FileSink, "format" | "template">): Result<FormatLine> {
   const { format, template } = config;
   if ((template?.length ?? 0) > MAX_TEMPLATE_CHARS) return err(`expected at most ${MAX_TEMPLATE_CHARS} characters`);
   if (format === "json") return compileJsonLine(template);

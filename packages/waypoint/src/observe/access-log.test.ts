@@ -3,8 +3,8 @@ import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import { buildRequestRecord, buildTcpRecord } from "../../test/observe-records.ts";
 import { createAccessLog } from "./access-log.ts";
-import type { LoggedRecord } from "./access-log-commands.ts";
 import { compileAccessLog, DEFAULT_JSON_FORMAT, DEFAULT_TEXT_FORMAT } from "./access-log-format.ts";
+import type { LoggedRecord } from "./model.ts";
 
 function line(format: "text" | "json", template: string | undefined, record: LoggedRecord): string {
   const compiled = compileAccessLog({ format, template });
@@ -217,23 +217,34 @@ describe("case 41: text from the network", () => {
   });
 });
 
+const TEXT = { kind: "file", format: "text", template: undefined } as const;
+const NO_COLLECTORS = {
+  record(): void {
+    throw new Error("a file is no collector");
+  },
+};
+
 describe("createAccessLog", () => {
   it("drops and counts lines that nobody reads, and never waits", () => {
     const output = new BoundedOutput({ write: () => {} }, { maxQueuedLines: 10, maxQueuedBytes: 1 << 20 });
-    const log = createAccessLog(output);
-    const config = { enabled: true, format: "text", template: undefined } as const;
-    for (let i = 0; i < 100; i++) log.log(config, buildRequestRecord());
+    const log = createAccessLog({ output, collectors: NO_COLLECTORS });
+    for (let i = 0; i < 100; i++) log.log([TEXT], buildRequestRecord());
     expect(output.dropped).toBe(89);
   });
 
   it("writes nothing where logging is off, and the default where a format does not compile, saying so once", () => {
     const lines: string[] = [];
     const complaints: string[] = [];
-    const log = createAccessLog({ write: (text) => lines.push(text) }, (reason) => complaints.push(reason));
-    log.log({ enabled: false, format: "text", template: undefined }, buildRequestRecord());
-    const broken = { enabled: true, format: "text", template: "%NOPE%" } as const;
-    log.log(broken, buildRequestRecord());
-    log.log({ ...broken }, buildRequestRecord());
+    const log = createAccessLog({
+      output: { write: (text) => void lines.push(text) },
+      collectors: NO_COLLECTORS,
+      onInvalid: (reason) => complaints.push(reason),
+    });
+    log.log([], buildRequestRecord());
+    log.log([{ ...TEXT, filter: () => false }], buildRequestRecord());
+    const broken = { ...TEXT, template: "%NOPE%" };
+    log.log([broken], buildRequestRecord());
+    log.log([{ ...broken }], buildRequestRecord());
     expect(lines).toHaveLength(2);
     expect(lines[0]).toContain("via_upstream");
     expect(complaints).toHaveLength(1);

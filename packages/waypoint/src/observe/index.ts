@@ -1,6 +1,7 @@
 export { type AccessLog, createAccessLog, type LineOutput } from "./access-log.ts";
-export type { LoggedRecord } from "./access-log-commands.ts";
+
 export { compileAccessLog, DEFAULT_JSON_FORMAT, DEFAULT_TEXT_FORMAT, type FormatLine } from "./access-log-format.ts";
+export { createSpanExporter, type SpanExporter, type SpanExporterInit } from "./batch-exporter.ts";
 export {
   type ClientCertMode,
   formatClientCert,
@@ -11,12 +12,15 @@ export {
   tunnelForwarded,
 } from "./forwarded-identity.ts";
 export { GrpcMessageCounter } from "./grpc-messages.ts";
+export { createLogExport, type LogExport, type LogExportInit } from "./log-export.ts";
 export type { TcpFacts } from "./metric-labels.ts";
 export { REQUEST_LABELS, TCP_LABELS } from "./metric-labels.ts";
 export type { MetricOverride, MetricOverrides } from "./metric-overrides.ts";
 export type {
   AccessLogging,
+  AccessLogSink,
   AttemptRecord,
+  LoggedRecord,
   PeerInfo,
   RequestRecord,
   ResponseFlag,
@@ -25,7 +29,6 @@ export type {
   Tracing,
 } from "./model.ts";
 export type { Resource } from "./otlp-encode.ts";
-export { createSpanExporter, type SpanExporter, type SpanExporterInit } from "./otlp-exporter.ts";
 export {
   createOtlpGrpcTransport,
   createOtlpHttpTransport,

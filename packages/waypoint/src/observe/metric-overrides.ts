@@ -1,6 +1,6 @@
 /** Metrics that a chain's configuration counts in other words. Pure. Spec: Istio Telemetry `metrics[].overrides`. */
 import { type Cel, evaluateCel } from "@ambit/shared/cel";
-import type { LoggedRecord } from "./access-log-commands.ts";
+import type { LoggedRecord } from "./model.ts";
 import { attributesOf } from "./record-attributes.ts";
 
 /** As the configuration names them: without `istio_`. */

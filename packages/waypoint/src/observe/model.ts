@@ -2,11 +2,47 @@ import type { HeaderList } from "@ambit/shared/http2";
 import type { MetricOverrides } from "./metric-overrides.ts";
 
 /** What is told of requests and connections, and how. */
-export interface AccessLogging {
-  readonly enabled: boolean;
+export type LoggedRecord = RequestRecord | TcpRecord;
+
+/** Each sink that a chain's records go to. */
+export type AccessLogging = readonly AccessLogSink[];
+
+/** `filter`: which records; all of them where there is none. */
+export type AccessLogSink = (FileSink | OtlpSink | AlsSink) & {
+  readonly filter?: ((record: LoggedRecord) => boolean) | undefined;
+};
+
+/** Standard output, whatever the path says. */
+export interface FileSink {
+  readonly kind: "file";
   readonly format: "text" | "json";
   /** Envoy format string; for "json" the text of a JSON object of them. Undefined = Istio's default. */
   readonly template: string | undefined;
+}
+
+interface CollectorSink {
+  readonly cluster: string;
+  readonly logName: string;
+  readonly collectorHeaders: HeaderList;
+}
+
+/** OTLP/gRPC. */
+export interface OtlpSink extends CollectorSink {
+  readonly kind: "otlp";
+  /** Format string; undefined = Istio's default. */
+  readonly body: string | undefined;
+  /** Name and format string. */
+  readonly attributes: readonly (readonly [name: string, format: string])[];
+  readonly resource: readonly (readonly [name: string, value: string])[];
+}
+
+/** Envoy's access log service. */
+export interface AlsSink extends CollectorSink {
+  readonly kind: "als";
+  /** Lower case. */
+  readonly requestHeaders: readonly string[];
+  readonly responseHeaders: readonly string[];
+  readonly responseTrailers: readonly string[];
 }
 
 export interface TelemetryConfig {
@@ -22,8 +58,19 @@ export interface Tracing {
   readonly collectorCluster: string | undefined;
   /** Path of OTLP/HTTP, `/v1/traces`; undefined = OTLP/gRPC. */
   readonly collectorHttpPath?: string | undefined;
+  /** Of each batch, by either way. */
+  readonly collectorHeaders?: HeaderList | undefined;
   readonly serviceName: string;
-  readonly customTags: readonly { readonly name: string; readonly value: string }[];
+  readonly customTags: readonly CustomTag[];
+  /** Characters of paths in tags; default 256. */
+  readonly maxPathTagLength?: number | undefined;
+}
+
+/** `value`: said outright, or what holds where the source has none; "" leaves the tag out then. */
+export interface CustomTag {
+  readonly name: string;
+  readonly value: string;
+  readonly from?: { readonly kind: "header" | "environment"; readonly name: string };
 }
 
 /** Envoy's short flags, as access logs and metrics have them. */

@@ -9,7 +9,7 @@ import type { Attribute, Span } from "./spans.ts";
 /** Attributes of the process that made the spans; `service.name` at least. */
 export type Resource = readonly Attribute[];
 
-const SCOPE = "ambit-waypoint";
+export const SCOPE = "ambit-waypoint";
 const KIND = { server: 2, client: 3 } as const;
 const STATUS_ERROR = 2;
 /** Bits 8 and 9 of Span.flags: whether the parent is remote is known, and it is. */
@@ -20,7 +20,7 @@ const flagsOf = (span: Span): number =>
   1 | (span.kind === "server" && span.parentSpanId !== undefined ? FLAGS_REMOTE_PARENT : FLAGS_LOCAL_PARENT);
 
 /** Nanoseconds of a time in ms; whole microseconds, which is what a double has room for. */
-const nanos = (ms: number): bigint => BigInt(Math.round(ms * 1000)) * 1000n;
+export const nanos = (ms: number): bigint => BigInt(Math.round(ms * 1000)) * 1000n;
 
 /** `application/json` of OTLP/HTTP: ids in hex, 64-bit numbers as text. */
 export function encodeOtlpJson(spans: readonly Span[], resource: Resource): string {
@@ -89,7 +89,7 @@ function protobufSpan(writer: BinaryWriter, span: Span): void {
 }
 
 /** KeyValue: key 1, value 2; AnyValue: string 1, bool 2, int 3, double 4. */
-function attributes(writer: BinaryWriter, field: number, list: readonly Attribute[]): void {
+export function attributes(writer: BinaryWriter, field: number, list: readonly Attribute[]): void {
   for (const [key, value] of list) {
     nested(writer, field, () => {
       text(writer, 1, key);
@@ -105,13 +105,13 @@ function anyValue(writer: BinaryWriter, value: string | number | boolean): void 
   else writer.tag(4, WireType.Bit64).double(value);
 }
 
-const text = (writer: BinaryWriter, field: number, value: string) =>
+export const text = (writer: BinaryWriter, field: number, value: string) =>
   // A lone surrogate would make the whole batch unreadable.
   writer.tag(field, WireType.LengthDelimited).string(value.toWellFormed());
-const bytes = (writer: BinaryWriter, field: number, hex: string) =>
+export const bytes = (writer: BinaryWriter, field: number, hex: string) =>
   writer.tag(field, WireType.LengthDelimited).bytes(Buffer.from(hex, "hex"));
 
-function nested(writer: BinaryWriter, field: number, write: () => void): void {
+export function nested(writer: BinaryWriter, field: number, write: () => void): void {
   writer.tag(field, WireType.LengthDelimited).fork();
   write();
   writer.join();

@@ -32,8 +32,8 @@ export type SendOutcome =
   | { readonly kind: "retry"; readonly reason: string; readonly afterMs: number | undefined }
   | { readonly kind: "refused"; readonly reason: string };
 
-export interface OtlpTransport {
-  send(spans: readonly Span[], resource: Resource): Promise<SendOutcome>;
+export interface OtlpTransport<T = Span> {
+  send(items: readonly T[], resource: Resource): Promise<SendOutcome>;
 }
 
 export interface OtlpTransportInit {
@@ -41,6 +41,8 @@ export interface OtlpTransportInit {
   readonly dial: () => Promise<Duplex>;
   /** Host (and port) for `Host` or `:authority`. */
   readonly authority: string;
+  /** Sent with each batch; those that the protocol itself needs cannot be replaced. */
+  readonly headers?: HeaderList;
   /** From dialling to the answer; default 10 s. */
   readonly timeoutMs?: number;
   readonly clock?: Clock;
@@ -70,9 +72,7 @@ export function dialUrl(url: URL): () => Promise<Duplex> {
 export function createOtlpHttpTransport(init: OtlpTransportInit, path: string): OtlpTransport {
   return {
     send: (spans, resource) =>
-      withConnection(init, (duplex, settle) =>
-        post(duplex, init.authority, path, encodeOtlpJson(spans, resource), settle),
-      ),
+      withConnection(init, (duplex, settle) => post(duplex, init, path, encodeOtlpJson(spans, resource), settle)),
   };
 }
 
@@ -116,14 +116,36 @@ async function withConnection(
   return outcome;
 }
 
-function post(duplex: Duplex, authority: string, path: string, body: string, settle: Settle): void {
+/** Names that frame a message or route it. */
+const RESERVED: ReadonlySet<string> = new Set([
+  "host",
+  "content-type",
+  "content-length",
+  "content-encoding",
+  "transfer-encoding",
+  "connection",
+  "keep-alive",
+  "upgrade",
+  "te",
+  "trailer",
+  "expect",
+]);
+
+const ownHeaders = ({ headers = [] }: OtlpTransportInit): HeaderList =>
+  headers.flatMap(([name, value]) => {
+    const lower = name.toLowerCase();
+    return RESERVED.has(lower) || lower.startsWith(":") || lower.startsWith("grpc-") ? [] : [[lower, value] as const];
+  });
+
+function post(duplex: Duplex, init: OtlpTransportInit, path: string, body: string, settle: Settle): void {
   const retry = (error: Error): void => settle({ kind: "retry", reason: error.message, afterMs: undefined });
   const request = httpRequest({
     createConnection: () => duplex,
     method: "POST",
     path,
     headers: {
-      host: authority,
+      ...Object.fromEntries(ownHeaders(init)),
+      host: init.authority,
       "content-type": "application/json",
       "content-length": Buffer.byteLength(body),
       connection: "close",
@@ -161,31 +183,38 @@ function httpOutcome(status: number, body: string, retryAfter: string | undefine
   };
 }
 
-const GRPC_EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+const TRACES_EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const GRPC_PREFIX_BYTES = 5;
 /** Spec: OTLP/gRPC Response: CANCELLED, DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS. */
 const RETRYABLE_GRPC: ReadonlySet<number> = new Set([1, 4, 10, 11, 14, 15]);
 
-export function createOtlpGrpcTransport(init: OtlpTransportInit): OtlpTransport {
+export const createOtlpGrpcTransport = (init: OtlpTransportInit): OtlpTransport =>
+  createGrpcTransport(init, TRACES_EXPORT, (spans, resource) => encodeOtlpProtobuf(spans, resource));
+
+/** One message a batch, to a method that answers with one or with none. */
+export function createGrpcTransport<T>(
+  init: OtlpTransportInit,
+  method: string,
+  encode: (items: readonly T[], resource: Resource) => Uint8Array,
+): OtlpTransport<T> {
   return {
-    send: (spans, resource) =>
-      withConnection(init, (duplex, settle) =>
-        call(duplex, init.authority, encodeOtlpProtobuf(spans, resource), settle),
-      ),
+    send: (items, resource) =>
+      withConnection(init, (duplex, settle) => call(duplex, init, method, encode(items, resource), settle)),
   };
 }
 
-function call(duplex: Duplex, authority: string, message: Uint8Array, settle: Settle): void {
+function call(duplex: Duplex, init: OtlpTransportInit, method: string, message: Uint8Array, settle: Settle): void {
   const session = createH2Session("client", duplex, defaultH2Options, {
     onClose: (error) => settle({ kind: "retry", reason: error?.message ?? "session closed", afterMs: undefined }),
   });
   const headers: HeaderList = [
     [":method", "POST"],
     [":scheme", "http"],
-    [":path", GRPC_EXPORT],
-    [":authority", authority],
+    [":path", method],
+    [":authority", init.authority],
     ["content-type", "application/grpc"],
     ["te", "trailers"],
+    ...ownHeaders(init),
   ];
   const answer = new GrpcAnswer((outcome) => {
     settle(outcome);

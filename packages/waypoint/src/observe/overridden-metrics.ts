@@ -3,10 +3,9 @@
  * any two exchanges apart; they have a bound of their own, so that one chain's labels cannot crowd out the others.
  */
 import type { CounterFamily, HistogramFamily } from "@ambit/shared/metrics";
-import type { LoggedRecord } from "./access-log-commands.ts";
 import { overflowLabels, requestLabels, tcpLabels } from "./metric-labels.ts";
 import { type IstioMetric, type MetricOverride, type MetricOverrides, overriddenLabels } from "./metric-overrides.ts";
-import type { RequestRecord, TcpRecord } from "./model.ts";
+import type { LoggedRecord, RequestRecord, TcpRecord } from "./model.ts";
 import { SeriesTable } from "./series-table.ts";
 
 /** Label sets of one family that overrides may make. */

@@ -1,13 +1,7 @@
 /** What expressions of telemetry see of a finished exchange or connection. Pure. Spec: Envoy "Attributes". */
 import type { CelAttribute, CelScalar, PeerField, ReadAttribute } from "@ambit/shared/cel";
-import {
-  headerOfRequest,
-  headerOfResponse,
-  headerOfTrailers,
-  isHttp,
-  type LoggedRecord,
-} from "./access-log-commands.ts";
-import type { PeerInfo, RequestRecord } from "./model.ts";
+import { headerOfRequest, headerOfResponse, headerOfTrailers, isHttp } from "./access-log-commands.ts";
+import type { LoggedRecord, PeerInfo, RequestRecord } from "./model.ts";
 
 type Read<T> = (record: T) => CelScalar | undefined;
 

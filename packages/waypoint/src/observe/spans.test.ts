@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@jest/globals";
 import { buildRequestRecord } from "../../test/observe-records.ts";
-import type { AttemptRecord } from "./model.ts";
+import type { AttemptRecord, CustomTag, RequestRecord } from "./model.ts";
 import { spansOf } from "./spans.ts";
 
 const NO_TAGS = { customTags: [] };
@@ -11,6 +11,7 @@ const trace = {
   sampled: true,
   tracestate: "vendor=x",
 };
+const sampledRecord = (over: Partial<RequestRecord>) => buildRequestRecord({ trace, ...over });
 const attempt = (over: Partial<AttemptRecord> = {}): AttemptRecord => ({
   spanId: "1111111111111111",
   startedMs: 1,
@@ -108,5 +109,41 @@ describe("spansOf", () => {
     expect(span?.name).toBe("GET cart.shop.svc.cluster.local");
     for (const [, value] of span?.attributes ?? []) expect(String(value).length).toBeLessThanOrEqual(256);
     expect(JSON.stringify(span)).not.toContain("secret");
+  });
+
+  it("takes tags from headers and the environment, but no secrets, and what is said where there is nothing", () => {
+    const customTags: CustomTag[] = [
+      { name: "user", value: "nobody", from: { kind: "header", name: "x-user" } },
+      { name: "tenant", value: "none", from: { kind: "header", name: "x-tenant" } },
+      { name: "gone", value: "", from: { kind: "header", name: "x-gone" } },
+      { name: "cookie", value: "", from: { kind: "header", name: "cookie" } },
+      { name: "region", value: "", from: { kind: "environment", name: "REGION" } },
+      { name: "token", value: "hidden", from: { kind: "environment", name: "AUTH_TOKEN" } },
+    ];
+    const requestHeaders = [
+      ["x-user", "ann"],
+      ["cookie", "secret"],
+    ] as const;
+    const [span] = spansOf(
+      sampledRecord({ requestHeaders }),
+      { customTags },
+      { REGION: "north", AUTH_TOKEN: "secret" },
+    );
+    expect(span?.attributes.slice(-5)).toEqual([
+      ["user", "ann"],
+      ["tenant", "none"],
+      ["cookie", "<redacted>"],
+      ["region", "north"],
+      ["token", "hidden"],
+    ]);
+  });
+
+  it("cuts paths where the configuration says", () => {
+    const record = sampledRecord({ originalPath: `/${"a".repeat(600)}` });
+    const pathOf = (maxPathTagLength?: number) =>
+      String(
+        spansOf(record, { customTags: [], maxPathTagLength })[0]?.attributes.find(([name]) => name === "url.path")?.[1],
+      );
+    expect([pathOf().length, pathOf(4).length, pathOf(500).length]).toEqual([256, 4, 500]);
   });
 });

@@ -4,7 +4,8 @@
  *
  * Parity: tags of Envoy and Istio; Spec: OpenTelemetry's HTTP span conventions (kinds, status, names).
  */
-import type { AttemptRecord, PeerInfo, RequestRecord, Tracing } from "./model.ts";
+import { headerOfRequest } from "./access-log-commands.ts";
+import type { AttemptRecord, CustomTag, PeerInfo, RequestRecord, Tracing } from "./model.ts";
 
 export type Attribute = readonly [name: string, value: string | number | boolean];
 
@@ -23,9 +24,11 @@ export interface Span {
   readonly isError: boolean;
 }
 
-/** Paths and the like in attributes. Parity: Envoy max_path_tag_length. */
+/** Texts in attributes; paths, where the configuration has no max_path_tag_length. */
 const MAX_TEXT_CHARS = 256;
 const text = (value: string): string => (value.length > MAX_TEXT_CHARS ? value.slice(0, MAX_TEXT_CHARS) : value);
+
+export type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
  * Empty unless the trace is sampled.
@@ -33,7 +36,11 @@ const text = (value: string): string => (value.length > MAX_TEXT_CHARS ? value.s
  * Name: the route's operation, else `METHOD host`: never the path, which has no bound.
  * Differs: `http.url` is without the query, where tokens travel.
  */
-export function spansOf(record: RequestRecord, tracing: Pick<Tracing, "customTags">): readonly Span[] {
+export function spansOf(
+  record: RequestRecord,
+  tracing: Pick<Tracing, "customTags" | "maxPathTagLength">,
+  environment: Environment = {},
+): readonly Span[] {
   const { trace } = record;
   if (!trace?.sampled) return [];
   const base = { traceId: trace.traceId, tracestate: trace.tracestate };
@@ -46,8 +53,8 @@ export function spansOf(record: RequestRecord, tracing: Pick<Tracing, "customTag
     startEpochMs: record.startedAtEpochMs,
     endEpochMs: record.startedAtEpochMs + record.durationMs,
     attributes: [
-      ...serverAttributes(record),
-      ...tracing.customTags.map(({ name, value }) => [name, text(value)] as const),
+      ...serverAttributes(record, tracing.maxPathTagLength ?? MAX_TEXT_CHARS),
+      ...tracing.customTags.flatMap((tag) => tagOf(tag, record, environment)),
     ],
     isError: record.status >= 500 || record.status === 0 || isServerFault(record.grpcStatus),
   };
@@ -57,17 +64,31 @@ export function spansOf(record: RequestRecord, tracing: Pick<Tracing, "customTag
   ];
 }
 
+/** What an operator may not read out of the waypoint's own environment. */
+const SECRET_NAME = /token|secret|passw|key|credential/i;
+
+function tagOf(tag: CustomTag, record: RequestRecord, environment: Environment): readonly Attribute[] {
+  const value = sourceOf(tag, record, environment) || tag.value;
+  return value === "" ? [] : [[tag.name, text(value)]];
+}
+
+function sourceOf({ from }: CustomTag, record: RequestRecord, environment: Environment): string | undefined {
+  if (from?.kind === "header") return headerOfRequest(record, from.name);
+  return from && !SECRET_NAME.test(from.name) ? environment[from.name] : undefined;
+}
+
 /** gRPC statuses that blame the server: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS. */
 const SERVER_FAULTS: ReadonlySet<number> = new Set([2, 4, 12, 13, 14, 15]);
 const isServerFault = (status: number | undefined): boolean => status !== undefined && SERVER_FAULTS.has(status);
 
-function serverAttributes(record: RequestRecord): readonly Attribute[] {
+function serverAttributes(record: RequestRecord, maxPathChars: number): readonly Attribute[] {
   const { destinationService, grpcStatus } = record;
-  const [path = ""] = record.originalPath.split("?", 1);
+  const [whole = ""] = record.originalPath.split("?", 1);
+  const path = whole.slice(0, maxPathChars);
   return present([
     ["component", "proxy"],
     ["guid:x-request-id", text(record.requestId)],
-    ["http.url", text(`${record.scheme}://${record.authority}${path}`)],
+    ["http.url", `${record.scheme}://${record.authority}${path}`.slice(0, Math.max(MAX_TEXT_CHARS, maxPathChars))],
     ["http.method", text(record.method)],
     ["http.protocol", record.version],
     ["http.status_code", record.status],
@@ -82,7 +103,7 @@ function serverAttributes(record: RequestRecord): readonly Attribute[] {
     ["http.request.method", text(record.method)],
     ["http.response.status_code", record.status],
     ["http.route", record.route],
-    ["url.path", text(path)],
+    ["url.path", path],
     ["url.scheme", record.scheme],
     ...(record.isGrpc ? grpcAttributes(record, path) : []),
     ["grpc.status_code", grpcStatus === undefined ? undefined : String(grpcStatus)],
@@ -98,7 +119,7 @@ function serverAttributes(record: RequestRecord): readonly Attribute[] {
 type MaybeAttribute = readonly [name: string, value: string | number | boolean | undefined];
 
 const grpcAttributes = (record: RequestRecord, path: string): readonly MaybeAttribute[] => [
-  ["grpc.path", text(path)],
+  ["grpc.path", path],
   ["grpc.authority", text(record.authority)],
   ["rpc.system", "grpc"],
 ];

@@ -1,9 +1,9 @@
 /** Hands the spans of finished requests to the collectors that their chains name: one exporter for each. */
 import type { Duplex } from "node:stream";
 import { type Clock, type Random, systemClock } from "@ambit/shared/time";
+import { createSpanExporter, type ExportLimits, type SpanExporter } from "./batch-exporter.ts";
 import type { RequestRecord, Tracing } from "./model.ts";
 import type { Resource } from "./otlp-encode.ts";
-import { createSpanExporter, type ExportLimits, type SpanExporter } from "./otlp-exporter.ts";
 import { createOtlpGrpcTransport, createOtlpHttpTransport } from "./otlp-transport.ts";
 import { spansOf } from "./spans.ts";
 
@@ -12,6 +12,8 @@ export interface TraceExportInit {
   readonly dial: (cluster: string) => Promise<Duplex>;
   /** What is the same for all spans: pod, namespace, cluster. `service.name` comes from the chain. */
   readonly resource: Resource;
+  /** For tags that come from the environment. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
   readonly onExported: (spans: number) => void;
   readonly onDropped: (spans: number, reason: string) => void;
   readonly clock?: Clock;
@@ -32,7 +34,7 @@ export function createTraceExport(init: TraceExportInit): TraceExport {
   const clock = init.clock ?? systemClock;
   const exporters = new Map<string, SpanExporter>();
   const exporterOf = (tracing: Tracing, cluster: string): SpanExporter => {
-    const key = JSON.stringify([cluster, tracing.collectorHttpPath, tracing.serviceName]);
+    const key = JSON.stringify([cluster, tracing.collectorHttpPath, tracing.collectorHeaders, tracing.serviceName]);
     const found = exporters.get(key);
     if (found) return found;
     evictOldest(exporters);
@@ -43,7 +45,7 @@ export function createTraceExport(init: TraceExportInit): TraceExport {
   return {
     record(record, tracing) {
       if (!record.trace?.sampled || tracing.collectorCluster === undefined) return;
-      exporterOf(tracing, tracing.collectorCluster).export(spansOf(record, tracing));
+      exporterOf(tracing, tracing.collectorCluster).export(spansOf(record, tracing, init.environment));
     },
     async stop(timeoutMs) {
       await Promise.all([...exporters.values()].map((each) => each.stop(timeoutMs)));
@@ -63,8 +65,8 @@ function evictOldest(exporters: Map<string, SpanExporter>): void {
 }
 
 function createExporter(init: TraceExportInit, tracing: Tracing, cluster: string, clock: Clock): SpanExporter {
-  const transportInit = { dial: () => init.dial(cluster), authority: authorityOf(cluster), clock };
-  const { collectorHttpPath } = tracing;
+  const { collectorHttpPath, collectorHeaders: headers = [] } = tracing;
+  const transportInit = { dial: () => init.dial(cluster), authority: authorityOf(cluster), clock, headers };
   const transport =
     collectorHttpPath === undefined
       ? createOtlpGrpcTransport(transportInit)
@@ -77,7 +79,7 @@ function createExporter(init: TraceExportInit, tracing: Tracing, cluster: string
 }
 
 /** `outbound|4317||otel.obs.svc.cluster.local` is `otel.obs.svc.cluster.local:4317`. */
-function authorityOf(cluster: string): string {
+export function authorityOf(cluster: string): string {
   const [, port, , host] = cluster.split("|");
   return host ? `${host}:${port}` : cluster.replace(/[^\w.:-]/g, "");
 }

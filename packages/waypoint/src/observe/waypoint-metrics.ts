@@ -1,19 +1,21 @@
 /** Metrics of the waypoint itself, beside Istio's. docs/metrics.md has the list. */
 import type { Counter, Gauge, MetricsRegistry } from "@ambit/shared/metrics";
-import type { RequestRecord, TcpRecord } from "./model.ts";
+import type { RequestRecord } from "./model.ts";
 
 /** Names come from the cluster's own configuration; still bounded. */
 const MAX_SERIES = 1_000;
 
 export interface WaypointMetrics {
   /** Counts refusals of a finished exchange or connection. */
-  refused(record: RequestRecord | TcpRecord): void;
+  refused(record: Pick<RequestRecord, "code" | "policy" | "chain">): void;
   retried(cluster: string): void;
   budgetDenied(cluster: string): void;
   ejected(cluster: string, reason: string): void;
   circuitOpened(cluster: string, limit: string): void;
   spansExported(count: number): void;
   spansDropped(count: number): void;
+  logsExported(count: number): void;
+  logsDropped(count: number): void;
   readonly activeRequests: Gauge;
   readonly activeConnections: Gauge;
   readonly configGeneration: Gauge;
@@ -48,6 +50,11 @@ export function createWaypointMetrics(registry: MetricsRegistry, version: string
   ]);
   const exported = counter("ambit_waypoint_spans_exported", "Spans that the collector took");
   const dropped = counter("ambit_waypoint_spans_dropped", "Spans lost: queue full, or the collector refused them");
+  const logs = counter("ambit_waypoint_logs_exported", "Access records that a collector took");
+  const lostLogs = counter(
+    "ambit_waypoint_logs_dropped",
+    "Access records lost: queue full, or the collector refused them",
+  );
   const rejected = gauge("ambit_waypoint_rejected_resources", "Resources of the control plane in rejection", ["type"]);
   return {
     refused({ code, policy, chain }) {
@@ -59,6 +66,8 @@ export function createWaypointMetrics(registry: MetricsRegistry, version: string
     circuitOpened: (cluster, limit) => circuits.with(cluster, limit).inc(),
     spansExported: (count) => exported.with().inc(count),
     spansDropped: (count) => dropped.with().inc(count),
+    logsExported: (count) => logs.with().inc(count),
+    logsDropped: (count) => lostLogs.with().inc(count),
     rejectedResources: (type) => rejected.with(type),
     activeRequests: gauge("ambit_waypoint_active_requests", "Requests under way").with(),
     activeConnections: gauge("ambit_waypoint_active_connections", "Connections through TCP chains").with(),

@@ -8,8 +8,8 @@ import { HttpConnectionManagerSchema } from "@ambit/envoy-api/envoy/extensions/f
 import { ConfigSchema as SetFilterStateSchema } from "@ambit/envoy-api/envoy/extensions/filters/network/set_filter_state/v3/set_filter_state";
 import { TcpProxySchema } from "@ambit/envoy-api/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy";
 import { fromBinary } from "@bufbuild/protobuf";
+import { NO_ACCESS_LOG } from "./compile-access-logs.ts";
 import { compileHttpChain, type HttpChainDraft } from "./compile-http-chain.ts";
-import { NO_ACCESS_LOG } from "./compile-observability.ts";
 import { compileTcpChain, configOf, type TcpChainDraft } from "./compile-tcp-chain.ts";
 import type { CompileContext } from "./context.ts";
 import { at, InvalidField, Unenforceable } from "./invalid-field.ts";

@@ -6,8 +6,9 @@ import {
 } from "@ambit/envoy-api/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager";
 import type { HttpChain, PathRules } from "../model/route-model.ts";
 import type { RouteTable } from "../route/model.ts";
+import { compileAccessLogs } from "./compile-access-logs.ts";
 import { type CompiledFilters, compileHttpFilters } from "./compile-http-filters.ts";
-import { compileAccessLog, compileTracing } from "./compile-observability.ts";
+import { compileTracing } from "./compile-observability.ts";
 import { NOTHING_PER_FILTER } from "./compile-per-filter.ts";
 import { compileRoutes } from "./compile-routes.ts";
 import type { CompileContext } from "./context.ts";
@@ -46,7 +47,7 @@ export function compileHttpChain(
     authorization: { custom: filters.custom, rules: filters.rules },
     routes,
     tracing: compileTracing(manager.tracing, name, context),
-    accessLog: at("access_log", () => compileAccessLog(manager.accessLog, context)),
+    accessLog: at("access_log", () => compileAccessLogs(manager.accessLog, context)),
     telemetry: filters.telemetry,
     trustedHops: manager.xffNumTrustedHops,
   };

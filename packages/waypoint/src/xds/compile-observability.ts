@@ -1,57 +1,14 @@
-/** Access logs, tracing and metrics of a chain. None of it guards anything: what is not supported is noted. */
-import type { AccessLog } from "@ambit/envoy-api/envoy/config/accesslog/v3/accesslog";
+/** Tracing of a chain. It guards nothing: what is not supported is noted. */
+import type { HeaderValue } from "@ambit/envoy-api/envoy/config/core/v3/base";
 import { OpenTelemetryConfigSchema } from "@ambit/envoy-api/envoy/config/trace/v3/opentelemetry";
-import { type FileAccessLog, FileAccessLogSchema } from "@ambit/envoy-api/envoy/extensions/access_loggers/file/v3/file";
 import type { HttpConnectionManager_Tracing as TracingMessage } from "@ambit/envoy-api/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager";
-import { fromBinary, type JsonObject } from "@bufbuild/protobuf";
+import type { CustomTag as CustomTagMessage } from "@ambit/envoy-api/envoy/type/tracing/v3/custom_tag";
+import type { HeaderList } from "@ambit/shared/http2";
+import { fromBinary } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
-import type { AccessLogging, Tracing } from "../observe/model.ts";
+import type { CustomTag, Tracing } from "../observe/model.ts";
 import type { CompileContext } from "./context.ts";
 import { typeNameOf } from "./values.ts";
-
-export const NO_ACCESS_LOG: AccessLogging = { enabled: false, format: "text", template: undefined };
-
-/** The first access log that is a file: there is one output, whatever the path says. */
-export function compileAccessLog(logs: readonly AccessLog[], context: CompileContext): AccessLogging {
-  for (const { configType, filter, name } of logs) {
-    const config = configType.value;
-    if (config === undefined || typeNameOf(config) !== FileAccessLogSchema.typeName) {
-      context.note(`access log "${name}" has no effect: only files (standard output) are supported`);
-      continue;
-    }
-    if (filter) context.note(`the filter of access log "${name}" has no effect: everything is logged`);
-    return compileFile(fromBinary(FileAccessLogSchema, config.value));
-  }
-  return NO_ACCESS_LOG;
-}
-
-function compileFile({ accessLogFormat: format }: FileAccessLog): AccessLogging {
-  switch (format.case) {
-    case "format":
-      return textLog(format.value);
-    case "jsonFormat":
-    case "typedJsonFormat":
-      return jsonLog(format.value);
-    case "logFormat": {
-      const inner = format.value.format;
-      if (inner.case === "jsonFormat") return jsonLog(inner.value);
-      return textLog(inner.case === "textFormat" ? inner.value : "");
-    }
-    default:
-      return textLog("");
-  }
-}
-
-const textLog = (template: string): AccessLogging => ({
-  enabled: true,
-  format: "text",
-  template: template || undefined,
-});
-const jsonLog = (template: JsonObject): AccessLogging => ({
-  enabled: true,
-  format: "json",
-  template: Object.keys(template).length === 0 ? undefined : JSON.stringify(template),
-});
 
 /** @param defaultName  of the service, where the configuration has none */
 export function compileTracing(
@@ -68,19 +25,34 @@ export function compileTracing(
     samplePerMillion: Math.round(share * 10_000),
     ...exporter,
     serviceName: exporter.serviceName || defaultName,
-    customTags: message.customTags.flatMap(({ tag, type }) => {
-      if (type.case === "literal") return [{ name: tag, value: type.value.value }];
-      if (type.case === "environment") return [{ name: tag, value: type.value.defaultValue }];
-      context.note(`trace tag "${tag}" has no effect: only literal ones are supported`);
-      return [];
+    customTags: message.customTags.flatMap((tag) => compileTag(tag, context)),
+    ...(message.maxPathTagLength !== undefined && {
+      maxPathTagLength: Math.min(message.maxPathTagLength, MAX_PATH_TAG),
     }),
   };
+}
+
+/** More would be a request's head in every span. */
+const MAX_PATH_TAG = 4_096;
+
+function compileTag({ tag: name, type }: CustomTagMessage, context: CompileContext): readonly CustomTag[] {
+  switch (type.case) {
+    case "literal":
+      return [{ name, value: type.value.value }];
+    case "environment":
+      return [{ name, value: type.value.defaultValue, from: { kind: "environment", name: type.value.name } }];
+    case "requestHeader":
+      return [{ name, value: type.value.defaultValue, from: { kind: "header", name: type.value.name.toLowerCase() } }];
+    default:
+      context.note(`trace tag "${name}" has no effect: expected a literal, an environment variable or a header`);
+      return [];
+  }
 }
 
 function compileExporter(
   config: Any | undefined,
   context: CompileContext,
-): Pick<Tracing, "collectorCluster" | "collectorHttpPath" | "serviceName"> {
+): Pick<Tracing, "collectorCluster" | "collectorHttpPath" | "collectorHeaders" | "serviceName"> {
   if (config === undefined) return { collectorCluster: undefined, serviceName: "" };
   if (typeNameOf(config) !== OpenTelemetryConfigSchema.typeName) {
     context.note(`tracer ${typeNameOf(config)} has no effect: spans are passed on, not exported`);
@@ -88,12 +60,24 @@ function compileExporter(
   }
   const { grpcService, httpService, serviceName } = fromBinary(OpenTelemetryConfigSchema, config.value);
   const target = grpcService?.targetSpecifier;
-  if (target?.case === "envoyGrpc") return { collectorCluster: target.value.clusterName, serviceName };
+  if (target?.case === "envoyGrpc") {
+    const headers = headersOf(grpcService?.initialMetadata ?? []);
+    return { collectorCluster: target.value.clusterName, ...withHeaders(headers), serviceName };
+  }
   const upstream = httpService?.httpUri?.httpUpstreamType;
   if (upstream?.case !== "cluster") return { collectorCluster: undefined, serviceName };
-  if (httpService?.requestHeadersToAdd.length) context.note("headers of an OTLP/HTTP collector have no effect");
-  return { collectorCluster: upstream.value, collectorHttpPath: pathOf(httpService?.httpUri?.uri ?? ""), serviceName };
+  const headers = headersOf((httpService?.requestHeadersToAdd ?? []).flatMap(({ header }) => header ?? []));
+  const collectorHttpPath = pathOf(httpService?.httpUri?.uri ?? "");
+  return { collectorCluster: upstream.value, collectorHttpPath, ...withHeaders(headers), serviceName };
 }
+
+const withHeaders = (headers: HeaderList) => (headers.length === 0 ? {} : { collectorHeaders: headers });
+
+/** Values are what the configuration says; of Envoy's commands only the percent sign is one here. */
+export const headersOf = (headers: readonly HeaderValue[]): HeaderList =>
+  headers
+    .filter(({ key, value }) => /^[!#$%&'*+.^_`|~\w-]{1,256}$/.test(key) && !/[\r\n\0]/.test(value))
+    .map(({ key, value }) => [key.toLowerCase(), value.replaceAll("%%", "%")] as const);
 
 /** As Envoy takes a URI apart: what follows the host, which may be missing, and the scheme, which may be as well. */
 function pathOf(uri: string): string {

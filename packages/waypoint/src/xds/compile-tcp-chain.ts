@@ -9,8 +9,8 @@ import type { Any } from "@bufbuild/protobuf/wkt";
 import type { TcpChain } from "../model/route-model.ts";
 import type { TelemetryConfig } from "../observe/model.ts";
 import type { RuleSet, TcpAuthorization } from "../policy/model.ts";
+import { compileAccessLogs } from "./compile-access-logs.ts";
 import { guard } from "./compile-http-filters.ts";
-import { compileAccessLog } from "./compile-observability.ts";
 import { ALL_METRICS, compileStats, STATS, STATS_FILTER } from "./compile-stats.ts";
 import type { CompileContext } from "./context.ts";
 import { CustomPairs, isCustomShadow } from "./custom-pairs.ts";
@@ -46,7 +46,7 @@ export function compileTcpChain(
         durationOr(proxy.maxDownstreamConnectionDuration, 0),
       ),
       hashesSourceIp: proxy.hashPolicy.some(({ policySpecifier }) => policySpecifier.case === "sourceIp"),
-      accessLog: compileAccessLog(proxy.accessLog, context),
+      accessLog: compileAccessLogs(proxy.accessLog, context),
       telemetry: stats ? compileStats(stats, context) : telemetry,
     };
   });

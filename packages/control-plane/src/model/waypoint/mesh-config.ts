@@ -13,6 +13,12 @@ export interface MeshConfigFact {
   readonly accessLogFile: string;
   readonly accessLogFormat: string;
   readonly accessLogEncoding: "TEXT" | "JSON";
+  /** `defaultConfig.tracing`, which Telemetry objects are laid over. */
+  readonly tracing: {
+    readonly sampling: number | undefined;
+    readonly maxPathTagLength: number | undefined;
+    readonly customTags: Fields;
+  };
   readonly pathNormalization: "DEFAULT" | "NONE" | "BASE" | "MERGE_SLASHES" | "DECODE_AND_MERGE_SLASHES";
   /** As written, such as `10s`; empty when not given. */
   readonly connectTimeout: string;
@@ -28,6 +34,7 @@ export const NO_MESH_CONFIG: MeshConfigFact = Object.freeze({
   accessLogFile: "/dev/stdout",
   accessLogFormat: "",
   accessLogEncoding: "TEXT",
+  tracing: { sampling: undefined, maxPathTagLength: undefined, customTags: {} },
   pathNormalization: "DEFAULT",
   connectTimeout: "",
   trustDomainAliases: [],
@@ -52,8 +59,20 @@ export function readMeshConfig(configMap: KubeObject): MeshConfigFact {
     accessLogFile: mesh?.["accessLogFile"] === undefined ? NO_MESH_CONFIG.accessLogFile : textAt(mesh, "accessLogFile"),
     accessLogFormat: textAt(mesh, "accessLogFormat"),
     accessLogEncoding: textAt(mesh, "accessLogEncoding") === "JSON" ? "JSON" : "TEXT",
+    tracing: tracingDefaults(recordAt(recordAt(mesh, "defaultConfig"), "tracing")),
     pathNormalization: NORMALIZATIONS.find((each) => each === normalization) ?? "DEFAULT",
     connectTimeout: textAt(mesh, "connectTimeout"),
     trustDomainAliases: textsAt(mesh, "trustDomainAliases"),
+  };
+}
+
+function tracingDefaults(tracing: Fields): MeshConfigFact["tracing"] {
+  const { sampling, maxPathTagLength } = tracing;
+  const isPercent = typeof sampling === "number" && sampling >= 0 && sampling <= 100;
+  const isLength = typeof maxPathTagLength === "number" && Number.isInteger(maxPathTagLength) && maxPathTagLength > 0;
+  return {
+    sampling: isPercent ? sampling : undefined,
+    maxPathTagLength: isLength ? maxPathTagLength : undefined,
+    customTags: recordAt(tracing, "customTags"),
   };
 }

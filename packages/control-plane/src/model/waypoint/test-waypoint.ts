@@ -14,6 +14,9 @@ import {
 } from "@ambit/envoy-api/envoy/config/route/v3/route_components";
 import { file_envoy_config_trace_v3_opentelemetry as file_otel } from "@ambit/envoy-api/envoy/config/trace/v3/opentelemetry";
 import { file_envoy_extensions_access_loggers_file_v3_file as file_access_log } from "@ambit/envoy-api/envoy/extensions/access_loggers/file/v3/file";
+import { file_envoy_extensions_access_loggers_filters_cel_v3_cel as file_cel } from "@ambit/envoy-api/envoy/extensions/access_loggers/filters/cel/v3/cel";
+import { file_envoy_extensions_access_loggers_grpc_v3_als as file_als } from "@ambit/envoy-api/envoy/extensions/access_loggers/grpc/v3/als";
+import { file_envoy_extensions_access_loggers_open_telemetry_v3_logs_service as file_otel_log } from "@ambit/envoy-api/envoy/extensions/access_loggers/open_telemetry/v3/logs_service";
 import { file_envoy_extensions_filters_http_cors_v3_cors as file_cors } from "@ambit/envoy-api/envoy/extensions/filters/http/cors/v3/cors";
 import { file_envoy_extensions_filters_http_ext_authz_v3_ext_authz as file_ext_authz } from "@ambit/envoy-api/envoy/extensions/filters/http/ext_authz/v3/ext_authz";
 import { file_envoy_extensions_filters_http_fault_v3_fault as file_fault } from "@ambit/envoy-api/envoy/extensions/filters/http/fault/v3/fault";
@@ -42,6 +45,7 @@ import { file_envoy_extensions_transport_sockets_internal_upstream_v3_internal_u
 import { file_envoy_extensions_transport_sockets_raw_buffer_v3_raw_buffer as file_raw_buffer } from "@ambit/envoy-api/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer";
 import { file_envoy_extensions_transport_sockets_tls_v3_tls as file_tls } from "@ambit/envoy-api/envoy/extensions/transport_sockets/tls/v3/tls";
 import { file_envoy_extensions_upstreams_http_v3_http_protocol_options as file_http_options } from "@ambit/envoy-api/envoy/extensions/upstreams/http/v3/http_protocol_options";
+import { file_udpa_type_v1_typed_struct as file_typed_struct } from "@ambit/envoy-api/udpa/type/v1/typed_struct";
 import { file_xds_type_matcher_v3_ip as file_ip } from "@ambit/envoy-api/xds/type/matcher/v3/ip";
 import { createRegistry, type DescMessage, fromBinary, type MessageShape, toJson } from "@bufbuild/protobuf";
 import { type Any, anyUnpack, file_google_protobuf_wrappers } from "@bufbuild/protobuf/wkt";
@@ -158,6 +162,10 @@ export const EXTENSIONS = createRegistry(
   file_ext_authz,
   file_tcp_ext_authz,
   file_access_log,
+  file_als,
+  file_otel_log,
+  file_cel,
+  file_typed_struct,
   file_otel,
   file_routes,
 );

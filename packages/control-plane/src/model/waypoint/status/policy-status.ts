@@ -5,13 +5,13 @@ import type { FactReader } from "../../fact-store.ts";
 import { fact } from "../../facts.ts";
 import type { MeshSettings } from "../../mesh-settings.ts";
 import type { ServiceFront } from "../derived-facts.ts";
-import type { MeshConfigFact } from "../mesh-config.ts";
 import { attachmentKind, parentKind, targetRefsOf } from "../object-facts.ts";
 import { findService, meshConfigOf, trustDomainsOf } from "../policies/guards-of.ts";
 import { hasPublicKey } from "../policies/key-set.ts";
 import { actionOf, isDryRun } from "../policies/rbac-filters.ts";
 import { rbacRules } from "../policies/rules.ts";
 import { isOurs } from "../service-front.ts";
+import { targetFinder } from "../settings.ts";
 import { shownList } from "./route-status.ts";
 import { telemetryProblems } from "./telemetry-problems.ts";
 
@@ -28,7 +28,7 @@ const condition = (status: Condition["status"], reason: string, message: string)
 export function policyStatus(reader: FactReader, policy: KubeObject, mesh: MeshSettings): ObjectStatus {
   const refs = targetRefsOf(policy);
   if (refs.length === 0) {
-    if (policy.kind === "Telemetry") return { conditions: [ofNamespace(policy, meshConfigOf(reader))] };
+    if (policy.kind === "Telemetry") return { conditions: [ofNamespace(reader, policy, mesh)] };
     const message = "without targetRefs it has no effect: tokens are judged by waypoints";
     return { conditions: [condition("False", "AncestorNotBound", message)] };
   }
@@ -43,9 +43,9 @@ export function policyStatus(reader: FactReader, policy: KubeObject, mesh: MeshS
 }
 
 /** Of everything in a namespace, or in the mesh. */
-function ofNamespace(telemetry: KubeObject, config: MeshConfigFact): Condition {
+function ofNamespace(reader: FactReader, telemetry: KubeObject, mesh: MeshSettings): Condition {
   const selector = telemetry.spec?.["selector"] === undefined ? [] : ["spec.selector: waypoints go by targetRefs"];
-  const problems = [...selector, ...telemetryProblems(telemetry, config)];
+  const problems = [...selector, ...telemetryProblemsOf(reader, telemetry, mesh)];
   return problems.length > 0
     ? condition("False", "PartiallyInvalid", shownList(problems))
     : condition("True", "Accepted", `holds for the waypoints of ${namespaceOf(telemetry)}`);
@@ -120,12 +120,16 @@ function verdict(reader: FactReader, policy: KubeObject, mesh: MeshSettings, gat
   return condition("True", "Accepted", `${isDryRun(policy) ? "observed" : "enforced"} by ${gateways.join(", ")}`);
 }
 
+/** Services of providers are found from any waypoint alike. */
+const telemetryProblemsOf = (reader: FactReader, telemetry: KubeObject, mesh: MeshSettings): readonly string[] =>
+  telemetryProblems(telemetry, meshConfigOf(reader), targetFinder(reader, "", mesh));
+
 function problemsOf(reader: FactReader, policy: KubeObject, mesh: MeshSettings): readonly string[] {
   switch (policy.kind) {
     case "RequestAuthentication":
       return keyProblems(policy);
     case "Telemetry":
-      return telemetryProblems(policy, meshConfigOf(reader));
+      return telemetryProblemsOf(reader, policy, mesh);
     default:
       return ruleProblemsOf(reader, policy, mesh);
   }

@@ -1,5 +1,5 @@
 /**
- * Exports spans in batches. Handing spans over never waits: the queue is bounded, what finds no room is dropped and counted;
+ * Exports spans and log records in batches. Handing them over never waits: the queue is bounded, what finds no room is dropped and counted;
  * one batch is under way at a time, and waits with back-off while the collector is away.
  *
  * Spec: OpenTelemetry batch span processor (512 spans, 5 s, queue of 2 048, drop newest).
@@ -9,21 +9,26 @@ import type { Resource } from "./otlp-encode.ts";
 import type { OtlpTransport } from "./otlp-transport.ts";
 import type { Span } from "./spans.ts";
 
-export interface SpanExporterInit {
-  readonly transport: OtlpTransport;
+export interface BatchExporterInit<T> {
+  readonly transport: OtlpTransport<T>;
   readonly resource: Resource;
-  readonly onExported?: (spans: number) => void;
-  /** Spans lost, and why: `queue full`, or what the collector said. */
-  readonly onDropped?: (spans: number, reason: string) => void;
+  readonly onExported?: (items: number) => void;
+  /** Items lost, and why: `queue full`, or what the collector said. */
+  readonly onDropped?: (items: number, reason: string) => void;
+  /** Bytes of an item, where items differ much; default 0. */
+  readonly sizeOf?: (item: T) => number;
   readonly clock?: Clock;
   readonly random?: Random;
   readonly limits?: Partial<ExportLimits>;
 }
 
+export type SpanExporterInit = BatchExporterInit<Span>;
+
 export interface ExportLimits {
   readonly batchSpans: number;
   readonly queueSpans: number;
-  /** Longest wait of a span for its batch to fill. */
+  readonly queueBytes: number;
+  /** Longest wait of an item for its batch to fill. */
   readonly delayMs: number;
   /** Tries of one batch. */
   readonly attempts: number;
@@ -34,27 +39,30 @@ export interface ExportLimits {
 export const DEFAULT_EXPORT_LIMITS: ExportLimits = {
   batchSpans: 512,
   queueSpans: 2_048,
+  queueBytes: 4 * 1024 * 1024,
   delayMs: 5_000,
   attempts: 5,
   backoffBaseMs: 1_000,
   backoffCapMs: 30_000,
 };
 
-export interface SpanExporter {
-  export(spans: readonly Span[]): void;
-  /** Sends what is queued, for at most so long; the rest is dropped and counted. No spans are taken afterwards. */
+export interface BatchExporter<T> {
+  export(items: readonly T[]): void;
+  /** Sends what is queued, for at most so long; the rest is dropped and counted. Nothing is taken afterwards. */
   stop(timeoutMs: number): Promise<void>;
 }
 
-export function createSpanExporter(init: SpanExporterInit): SpanExporter {
-  return new BatchingExporter(init);
-}
+export type SpanExporter = BatchExporter<Span>;
 
-class BatchingExporter implements SpanExporter {
-  readonly #init: SpanExporterInit;
+export const createSpanExporter = (init: SpanExporterInit): SpanExporter => new Batching(init);
+export const createBatchExporter = <T>(init: BatchExporterInit<T>): BatchExporter<T> => new Batching(init);
+
+class Batching<T> implements BatchExporter<T> {
+  readonly #init: BatchExporterInit<T>;
   readonly #limits: ExportLimits;
   readonly #clock: Clock;
-  readonly #queue: Span[] = [];
+  readonly #queue: T[] = [];
+  #queuedBytes = 0;
   #cancelTimer: (() => void) | undefined;
   #sending: Promise<void> | undefined;
   #stopping = false;
@@ -62,20 +70,33 @@ class BatchingExporter implements SpanExporter {
   /** Ends the wait between two tries. */
   #hurry: () => void = () => {};
 
-  constructor(init: SpanExporterInit) {
+  constructor(init: BatchExporterInit<T>) {
     this.#init = init;
     this.#limits = { ...DEFAULT_EXPORT_LIMITS, ...init.limits };
     this.#clock = init.clock ?? systemClock;
   }
 
-  export(spans: readonly Span[]): void {
-    const room = this.#stopping ? 0 : this.#limits.queueSpans - this.#queue.length;
-    const taken = room >= spans.length ? spans : spans.slice(0, Math.max(room, 0));
-    for (const span of taken) this.#queue.push(span);
-    if (taken.length < spans.length) this.#drop(spans.length - taken.length, this.#stopping ? "stopped" : "queue full");
+  export(items: readonly T[]): void {
+    let taken = 0;
+    for (const item of items) taken += this.#take(item) ? 1 : 0;
+    if (taken < items.length) this.#drop(items.length - taken, this.#stopping ? "stopped" : "queue full");
     if (this.#queue.length >= this.#limits.batchSpans) this.#sendSoon();
     else if (this.#queue.length > 0)
       this.#cancelTimer ??= this.#clock.after(this.#limits.delayMs, () => this.#sendSoon());
+  }
+
+  #take(item: T): boolean {
+    const bytes = this.#sizeOf(item);
+    const hasRoom =
+      this.#queue.length < this.#limits.queueSpans && this.#queuedBytes + bytes <= this.#limits.queueBytes;
+    if (this.#stopping || !hasRoom) return false;
+    this.#queue.push(item);
+    this.#queuedBytes += bytes;
+    return true;
+  }
+
+  #sizeOf(item: T): number {
+    return this.#init.sizeOf?.(item) ?? 0;
   }
 
   async stop(timeoutMs: number): Promise<void> {
@@ -104,6 +125,7 @@ class BatchingExporter implements SpanExporter {
   async #sendAll(): Promise<void> {
     do {
       const batch = this.#queue.splice(0, this.#limits.batchSpans);
+      for (const item of batch) this.#queuedBytes -= this.#sizeOf(item);
       if (batch.length > 0) await this.#sendBatch(batch);
     } while (
       this.#queue.length >= this.#limits.batchSpans ||
@@ -111,7 +133,7 @@ class BatchingExporter implements SpanExporter {
     );
   }
 
-  async #sendBatch(batch: readonly Span[]): Promise<void> {
+  async #sendBatch(batch: readonly T[]): Promise<void> {
     let reason = "";
     for (let attempt = 0; attempt < this.#limits.attempts && !this.#stopped; attempt++) {
       const outcome = await this.#init.transport.send(batch, this.#init.resource);
@@ -139,7 +161,7 @@ class BatchingExporter implements SpanExporter {
     this.#hurry = () => {};
   }
 
-  #drop(spans: number, reason: string): void {
-    this.#init.onDropped?.(spans, reason);
+  #drop(items: number, reason: string): void {
+    this.#init.onDropped?.(items, reason);
   }
 }
