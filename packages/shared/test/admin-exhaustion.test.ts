@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { connect, type Socket } from "node:net";
+import { createInterface } from "node:readline";
 import { describe, expect, it } from "@jest/globals";
 
 const url = (path: string): string => JSON.stringify(new URL(path, import.meta.url).href);
@@ -31,7 +32,7 @@ describe("a process out of descriptors", () => {
     });
     try {
       const lines: string[] = [];
-      child.stdout.on("data", (data) => lines.push(...String(data).trim().split("\n")));
+      createInterface({ input: child.stdout }).on("line", (text) => lines.push(text));
       const line = await find(lines, "listening");
       const port = (JSON.parse(line) as { port: number }).port;
       const kept = await open(port);
@@ -54,7 +55,7 @@ describe("a process out of descriptors", () => {
 });
 
 async function find(lines: readonly string[], text: string): Promise<string> {
-  for (let i = 0; i < 250; i++) {
+  for (let i = 0; i < 2_000; i++) {
     const line = lines.find((each) => each.includes(text));
     if (line) return line;
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -73,7 +74,7 @@ function open(port: number): Promise<Socket> {
 function ask(socket: Socket, path: string): Promise<string> {
   return new Promise((resolve) => {
     let text = "";
-    const timer = setTimeout(() => done(), 1_500);
+    const timer = setTimeout(() => done(), 20_000);
     const done = (): void => {
       clearTimeout(timer);
       socket.off("data", onData).off("close", done).off("error", done);

@@ -223,7 +223,7 @@ describe("our server and a node:http2 client", () => {
     const source = new BulkSource(total);
     pumpOurs(owner.stream as H2Stream, bulk.source);
     await Promise.all([pumpNode(stream, source), once(stream, "end")]);
-    await until(() => owner.closes === 1, 30_000);
+    await until(() => owner.closes === 1, 50_000);
     expect(bulk.bytes).toBe(total);
     expect(bulk.digest.digest("hex")).toBe(source.digest.digest("hex"));
     expect(received.digest("hex")).toBe(bulk.source.digest.digest("hex"));
@@ -322,7 +322,7 @@ describe("our client and a node:http2 server", () => {
     const bulk = new BulkLog(total);
     const stream = open(log.session, bulk);
     pumpOurs(stream.stream as H2Stream, bulk.source);
-    await until(() => bulk.closes === 1, 30_000);
+    await until(() => bulk.closes === 1, 50_000);
     expect([bulk.bytes, bulk.error]).toEqual([total, undefined]);
     expect(bulk.digest.digest("hex")).toBe(source.digest.digest("hex"));
     expect(received.digest("hex")).toBe(bulk.source.digest.digest("hex"));
@@ -338,7 +338,7 @@ describe("our client and a node:http2 server", () => {
       stream?.writeFramed(framed(`number ${index} `.repeat(5000)));
       stream?.end();
     }
-    await until(() => streams.every(({ closes }) => closes === 1), 30_000);
+    await until(() => streams.every(({ closes }) => closes === 1), 50_000);
     for (const [index, stream] of streams.entries()) {
       expect(stream.error).toBeUndefined();
       expect(stream.text === `number ${index} `.repeat(5000)).toBe(true);

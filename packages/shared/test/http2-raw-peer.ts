@@ -121,7 +121,7 @@ export class RawPeer {
   }
 
   /** The first frame, past or future, that fits. */
-  async next(fits: (frame: RawFrame) => boolean, timeoutMs = 5000): Promise<RawFrame> {
+  async next(fits: (frame: RawFrame) => boolean, timeoutMs = 20_000): Promise<RawFrame> {
     for (const until = Date.now() + timeoutMs; Date.now() < until; await delay(2)) {
       const found = this.frames.find(fits);
       if (found !== undefined) return found;

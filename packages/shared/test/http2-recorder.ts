@@ -108,7 +108,7 @@ export function open(session: H2Session, log: StreamLog = new StreamLog(), endSt
 export const framed = (payload: Uint8Array | string): Buffer =>
   Buffer.concat([Buffer.alloc(FRAME_HEADER_BYTES), Buffer.from(payload as Uint8Array)]);
 
-export async function until(holds: () => boolean, timeoutMs = 10_000): Promise<void> {
+export async function until(holds: () => boolean, timeoutMs = 20_000): Promise<void> {
   for (const end = Date.now() + timeoutMs; !holds(); await delay(2)) {
     if (Date.now() > end) throw new Error(`timed out waiting for ${holds.toString()}`);
   }

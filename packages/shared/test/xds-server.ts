@@ -1,3 +1,4 @@
+import { randomInt } from "node:crypto";
 import { grpcServiceDefinition, MESSAGE_LIMITS } from "@ambit/shared/grpc";
 import { type AuthorizationPolicy, policyKey, policyToProto } from "@ambit/shared/policy";
 import {
@@ -83,7 +84,18 @@ export class TestXdsServer {
   readonly #streams: TestStream[];
   readonly #waiters: Set<() => void>;
 
-  static async start(identity: IdentityMaterial, port = 0): Promise<TestXdsServer> {
+  /** @param port  that of an earlier server; otherwise one that no outgoing connection is given, so that it stays free */
+  static async start(identity: IdentityMaterial, port?: number): Promise<TestXdsServer> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await TestXdsServer.#listen(identity, port ?? randomInt(10_000, 30_000));
+      } catch (error) {
+        if (port !== undefined || attempt === 20) throw error;
+      }
+    }
+  }
+
+  static async #listen(identity: IdentityMaterial, port: number): Promise<TestXdsServer> {
     const server = new Server({ ...MESSAGE_LIMITS });
     const streams: TestStream[] = [];
     const waiters = new Set<() => void>();
