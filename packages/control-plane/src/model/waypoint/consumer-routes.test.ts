@@ -354,7 +354,7 @@ describe("how much a namespace may add", () => {
     ]);
     const crowded = admitted([...routes, route("bank", "older", half, 2019)]);
     expect(namesIn(crowded)[0]).toEqual(["bank", ["older", "old", "small"]]);
-    expect([...crowded.beyond].map(([{ metadata }, why]) => [metadata.name, why])).toEqual([["young", "namespace"]]);
+    expect([...crowded.beyond]).toEqual([["HTTPRoute/bank/young", "namespace"]]);
   });
 
   it("is bounded for all of them together", () => {
@@ -364,7 +364,7 @@ describe("how much a namespace may add", () => {
     );
     const { groups, beyond } = admitted(all);
     expect(groups).toHaveLength(count - 1);
-    expect([...beyond].map(([{ metadata }, why]) => [metadata.namespace, why])).toEqual([[`n${count - 1}`, "service"]]);
+    expect([...beyond]).toEqual([[`HTTPRoute/n${count - 1}/r`, "service"]]);
   });
 
   it("counts what each match of a rule becomes", () => {
@@ -374,6 +374,20 @@ describe("how much a namespace may add", () => {
       spec: { rules: [{ matches, name: "x".repeat(MAX_NAMESPACE_BYTES / 100) }] },
     };
     expect(admitted([many]).beyond.size).toBe(1);
+  });
+
+  it("keeps the configuration small, however many routes a namespace makes", () => {
+    const waypoint = new TestWaypoint(SHOP + consumer("{ }", { namespace: "modest", name: "r" }));
+    const flood = Array.from({ length: 1_000 }, (_, index) => consumer("{ }", { name: `r${index}` }));
+    waypoint.apply(flood.join(""));
+    expect(waypoint.routesFor(WEB, "bank").length).toBeLessThanOrEqual(256);
+    expect(names(waypoint.routesFor(WEB, "modest"))).toEqual(["modest.r.0"]);
+    const table = waypoint.model.resources().find((each) => each.kind === "envoy" && each.name === WEB);
+    expect(table?.kind === "envoy" && table.value.length).toBeLessThan(MAX_NAMESPACE_BYTES);
+    const refused = flood.filter((_, index) =>
+      verdicts(waypoint, `HTTPRoute/bank/r${index}`).includes("Accepted False LimitExceeded"),
+    );
+    expect(refused.length).toBeGreaterThan(700);
   });
 
   it("is said in the status of what is left out", () => {

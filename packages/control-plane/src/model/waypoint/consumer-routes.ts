@@ -2,7 +2,7 @@
  * Routes of clients' namespaces: each group holds for clients of its own namespace, instead of the producer's routes.
  * Spec: GEP-1294, "Namespace boundaries", "Multiple routes for a Service".
  */
-import { byAge, type KubeObject, namespaceOf, recordsAt } from "@ambit/shared/kube";
+import { byAge, type KubeObject, namespaceOf, type ObjectKey, objectKey, recordsAt } from "@ambit/shared/kube";
 import type { FactReader } from "../fact-store.ts";
 import { fact } from "../facts.ts";
 import { attachedRoutes, producersOf } from "./attached-routes.ts";
@@ -29,8 +29,11 @@ export interface ConsumerRoutes {
   /** Sorted by namespace. */
   readonly groups: readonly ConsumerGroup[];
   /** Those left out, because older ones use up what there is. */
-  readonly beyond: ReadonlyMap<KubeObject, "namespace" | "service">;
+  readonly beyond: ReadonlyMap<ObjectKey, Bound>;
 }
+
+/** Whose share is used up: that of the route's namespace, or that of all of them. */
+export type Bound = "namespace" | "service";
 
 export const isConsumer = (route: KubeObject, front: ServiceFront, gateway: string): boolean =>
   !producersOf(front, gateway).has(namespaceOf(route));
@@ -40,19 +43,34 @@ export function consumerRoutes(reader: FactReader, front: ServiceFront, gateway:
   const routes = reader
     .read(fact.routesOf(front.kind, front.namespace, front.name))
     .filter((route) => isConsumer(route, front, gateway));
-  return admitted(routes);
+  if (routes.length === 0) return NONE;
+  // Each of many routes asks for its status: the same question as long as none of them changes.
+  const key = `${gateway} ${front.key}`;
+  const before = recent.get(key);
+  if (before?.routes.length === routes.length && routes.every((route, at) => route === before.routes[at])) {
+    return before.admitted;
+  }
+  const answer = { routes, admitted: admitted(routes) };
+  recent.delete(key);
+  recent.set(key, answer);
+  for (const [oldest] of recent) if (recent.size > MAX_RECENT) recent.delete(oldest);
+  return answer.admitted;
 }
 
-/** Older routes first, so that nobody's later ones can push them out. Pure. */
+const NONE: ConsumerRoutes = { groups: [], beyond: new Map() };
+const MAX_RECENT = 64;
+const recent = new Map<string, { readonly routes: readonly KubeObject[]; readonly admitted: ConsumerRoutes }>();
+
+/** Older routes first, so that nobody's later ones can push them out. */
 export function admitted(routes: readonly KubeObject[]): ConsumerRoutes {
   const groups = new Map<string, { bytes: number; readonly routes: KubeObject[] }>();
-  const beyond = new Map<KubeObject, "namespace" | "service">();
+  const beyond = new Map<ObjectKey, Bound>();
   let total = 0;
   for (const route of routes.toSorted(byAge)) {
     const group = groups.get(namespaceOf(route)) ?? { bytes: 0, routes: [] };
     const bytes = sizeOf(route);
-    if (group.bytes + bytes > MAX_NAMESPACE_BYTES) beyond.set(route, "namespace");
-    else if (total + bytes > MAX_SERVICE_BYTES) beyond.set(route, "service");
+    if (group.bytes + bytes > MAX_NAMESPACE_BYTES) beyond.set(objectKey(route), "namespace");
+    else if (total + bytes > MAX_SERVICE_BYTES) beyond.set(objectKey(route), "service");
     else {
       group.bytes += bytes;
       total += bytes;
@@ -64,13 +82,19 @@ export function admitted(routes: readonly KubeObject[]): ConsumerRoutes {
   return { groups: sorted.map(([namespace, group]) => ({ namespace, routes: group.routes })), beyond };
 }
 
+const sizes = new WeakMap<KubeObject, number>();
+
 /** Each match of a rule becomes a route with all the rest of the rule. */
 function sizeOf(route: KubeObject): number {
+  const known = sizes.get(route);
+  if (known !== undefined) return known;
   const rules = recordsAt(route.spec, "rules").map(({ matches, ...rest }) => {
     const count = Array.isArray(matches) ? Math.max(matches.length, 1) : 1;
     return JSON.stringify(matches ?? "").length + count * JSON.stringify(rest).length;
   });
-  return rules.reduce((sum, bytes) => sum + bytes, BYTES_A_ROUTE);
+  const size = rules.reduce((sum, bytes) => sum + bytes, BYTES_A_ROUTE);
+  sizes.set(route, size);
+  return size;
 }
 
 /**

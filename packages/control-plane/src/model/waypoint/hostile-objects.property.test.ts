@@ -20,6 +20,11 @@ kind: TCPRoute
 metadata: { name: t, namespace: shop }
 spec: { parentRefs: [{ group: "", kind: Service, name: next, port: 80 }], rules: [{ backendRefs: [{ name: next, port: 80, weight: 1 }] }] }
 ---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: c, namespace: bank }
+spec: { parentRefs: [{ group: "", kind: Service, name: web, namespace: shop, port: 80 }], rules: [{ matches: [{ method: GET }], filters: [{ type: URLRewrite, urlRewrite: { hostname: h } }, { type: RequestMirror, requestMirror: { backendRef: { name: next, namespace: shop, port: 80 } } }], backendRefs: [{ group: "", kind: Service, name: web, namespace: shop, port: 80, weight: 1 }] }] }
+---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: { name: v, namespace: shop }

@@ -1,5 +1,13 @@
 /** What became of a mesh route, parent by parent. Spec: Gateway API RouteParentStatus; waypoint dialect, section 7.5. */
-import { isRecord, type KubeObject, namespaceOf, recordsAt, textAt, WAYPOINT_CONTROLLERS } from "@ambit/shared/kube";
+import {
+  isRecord,
+  type KubeObject,
+  namespaceOf,
+  objectKey,
+  recordsAt,
+  textAt,
+  WAYPOINT_CONTROLLERS,
+} from "@ambit/shared/kube";
 import type { Condition, ObjectStatus, StatusPart } from "../../condition.ts";
 import { NO_STATUS } from "../../condition.ts";
 import type { FactReader } from "../../fact-store.ts";
@@ -7,6 +15,7 @@ import { fact } from "../../facts.ts";
 import type { MeshSettings } from "../../mesh-settings.ts";
 import { parentRefFor, routesAt } from "../attached-routes.ts";
 import {
+  type Bound,
   consumerRoutes,
   isConsumer,
   MAX_NAMESPACE_BYTES,
@@ -82,7 +91,7 @@ interface Place {
   /** Routes of the same side, itself among them. */
   readonly side: readonly KubeObject[];
   /** Why the route has no place there. */
-  readonly beyond?: "namespace" | "service";
+  readonly beyond?: Bound;
 }
 
 function placeOf({ reader, route }: RouteContext, ref: Fields, front: ServiceFront): Place {
@@ -95,7 +104,7 @@ function placeOf({ reader, route }: RouteContext, ref: Fields, front: ServiceFro
   }
   const { groups, beyond } = consumerRoutes(reader, front, gateways[0] ?? "");
   const side = groups.find(({ namespace }) => namespace === namespaceOf(route))?.routes ?? [];
-  const why = [...beyond].find(([each]) => isSame(each, route))?.[1];
+  const why = beyond.get(objectKey(route));
   return { front, ports, consumer: true, side, ...(why && { beyond: why }) };
 }
 
@@ -122,7 +131,7 @@ function acceptedCondition(route: KubeObject, ref: Fields, place: Place | undefi
   return { type: "Accepted", status: "True", reason: "Accepted", message };
 }
 
-function limitMessage(route: KubeObject, front: ServiceFront, beyond: "namespace" | "service"): string {
+function limitMessage(route: KubeObject, front: ServiceFront, beyond: Bound): string {
   const [whose, bytes] =
     beyond === "namespace"
       ? [`of namespace ${namespaceOf(route)}`, MAX_NAMESPACE_BYTES]
