@@ -1,8 +1,8 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { programPath } from "@ambit/shared/lab-client";
+import { temporaryFolder } from "@ambit/testing/files";
 import { canRunLab, useLab } from "@ambit/testing/lab";
 import { describe, expect, it } from "@jest/globals";
 
@@ -52,7 +52,7 @@ describe("the ambit command", () => {
 
 (canRunLab ? describe : describe.skip)("objects through the CLI (needs root and network namespaces)", () => {
   const lab = useLab(["e2e/manifests/pairs.yaml"]);
-  const folder = mkdtempSync(join(tmpdir(), "ambit-cli-"));
+  const folder = temporaryFolder("cli");
 
   it("names file, line, field and reason of a bad object and applies the rest", () => {
     const file = join(folder, "mixed.yaml");

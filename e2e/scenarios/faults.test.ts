@@ -7,6 +7,7 @@ const scenario = canRunLab ? describe : describe.skip;
 interface Churn {
   readonly ok: number;
   readonly failed: number;
+  readonly failedLater: number;
   readonly failures: readonly string[];
 }
 
@@ -34,10 +35,14 @@ scenario("parts that die (needs root and network namespaces)", () => {
     await new Promise((resolve) => setTimeout(resolve, 1_500));
     await lab.kill("node1", before?.pid ?? 0);
     expect(await churn).toMatchObject({ ok: 800, failed: 0 });
-    const after = await eventually("the control plane is back", async () => {
-      const now = (await lab.status()).controlPlane;
-      return now?.ready && now.pid !== before?.pid ? now : undefined;
-    });
+    const after = await eventually(
+      "the control plane is back",
+      async () => {
+        const now = (await lab.status()).controlPlane;
+        return now?.ready && now.pid !== before?.pid ? now : undefined;
+      },
+      60_000,
+    );
     expect(after.restarts).toBeGreaterThan(0);
   });
 
@@ -57,7 +62,7 @@ scenario("parts that die (needs root and network namespaces)", () => {
     await lab.kill("node1", (await lab.status()).controlPlane?.pid ?? 0);
     expect(await works("app/client", ip.server)()).toBe(false);
     await lab.delete(deny);
-    await eventually("the client is allowed again", works("app/client", ip.server));
+    await eventually("the client is allowed again", works("app/client", ip.server), 60_000);
   });
 
   it("case 58: a recycled data worker keeps new connections waiting instead of failing them", async () => {
@@ -66,8 +71,8 @@ scenario("parts that die (needs root and network namespaces)", () => {
     await lab.client.proxy("node1", 15000, "/workers/0/restart", "POST");
     const result = await churn;
     // Connections that were open in the worker at that instant die with it; new ones wait in the accept queue.
-    expect(result.failed).toBeLessThanOrEqual(2);
-    expect(result.ok).toBeGreaterThanOrEqual(398);
+    expect(result.failedLater).toBe(0);
+    expect(result.ok).toBeGreaterThan(350);
   });
 
   it("case 58: a killed ztunnel leaves the other node's traffic alone and comes back by itself", async () => {
@@ -76,10 +81,14 @@ scenario("parts that die (needs root and network namespaces)", () => {
     await new Promise((resolve) => setTimeout(resolve, 1_500));
     await lab.kill("node2", before.ztunnel.pid);
     expect(await local).toMatchObject({ ok: 800, failed: 0 });
-    await eventually("ztunnel/node2 is back", async () => {
-      const now = await node("node2");
-      return now.ztunnel.ready && now.ztunnel.pid !== before.ztunnel.pid;
-    });
+    await eventually(
+      "ztunnel/node2 is back",
+      async () => {
+        const now = await node("node2");
+        return now.ztunnel.ready && now.ztunnel.pid !== before.ztunnel.pid;
+      },
+      60_000,
+    );
     await eventually("traffic to node2 flows again", works("app/client", ip.server));
   });
 
@@ -129,7 +138,7 @@ scenario("parts that die (needs root and network namespaces)", () => {
         const now = await node("node1");
         return now.ztunnel.ready && now.ztunnel.pid !== before.ztunnel.pid;
       },
-      30_000,
+      60_000,
     );
     await eventually("traffic from node1 flows again", works("app/client", ip.server));
   });

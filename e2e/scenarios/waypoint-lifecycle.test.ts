@@ -65,7 +65,7 @@ interface Entry {
     return (await Promise.all(names.map((name) => total(name)))).every((count, at) => count === before[at]);
   };
   const becomes = (what: string, condition: () => Promise<boolean>): Promise<true> =>
-    eventually(what, condition, 20_000);
+    eventually(what, condition, 60_000);
 
   afterEach(async () => {
     await label("Namespace", "app", { [USE]: null, [USE_NAMESPACE]: null });
@@ -76,9 +76,9 @@ interface Entry {
       async () =>
         (await Promise.all([waypointPods(), waypointPods("front"), waypointPods("shared", "infra")])).flat().length ===
         0,
-      45_000,
+      60_000,
     );
-  }, 60_000);
+  }, 120_000);
 
   it("begins with one command, after which the namespace's traffic goes through it", async () => {
     const said = must(waypoint("apply", "-n", "app", "--enroll-namespace", "--wait"));
@@ -98,7 +98,10 @@ interface Entry {
     must(waypoint("delete", "waypoint", "-n", "app"));
     await eventually("the token is revoked", () => tokenEntries().length === 0);
     for (const kind of ["Deployment", "Service", "ServiceAccount"])
-      expect(await lab.client.objects({ kind, namespace: "app", name: "waypoint" })).toEqual([]);
+      await eventually(
+        `its ${kind} is gone`,
+        async () => (await lab.client.objects({ kind, namespace: "app", name: "waypoint" })).length === 0,
+      );
   });
 
   /** Short requests at a steady rate, and long ones that are always on the way, while something happens. */
@@ -124,10 +127,10 @@ interface Entry {
     const lost = await lossDuring(async () => {
       must(waypoint("apply", "-n", "app", "--replicas", "3", "--wait"));
       must(waypoint("apply", "-n", "app", "--replicas", "1"));
-      await eventually("one is left", async () => (await waypointPods()).length === 1, 45_000);
+      await eventually("one is left", async () => (await waypointPods()).length === 1, 60_000);
     });
     expect(lost).toEqual({});
-  }, 150_000);
+  }, 240_000);
 
   it("loses no request while its pods are replaced", async () => {
     must(waypoint("apply", "-n", "app", "--enroll-namespace", "--replicas", "2", "--wait"));
@@ -153,7 +156,7 @@ interface Entry {
       );
     });
     expect(lost).toEqual({});
-  }, 150_000);
+  }, 240_000);
 
   it("spreads the requests of one client over all its pods, by stream and not by connection", async () => {
     must(waypoint("apply", "-n", "app", "--enroll-namespace", "--replicas", "3", "--wait"));
@@ -162,7 +165,8 @@ interface Entry {
     const annotations = { ...gateway?.metadata.annotations, "networking.istio.io/traffic-distribution": "Any" };
     await lab.apply({ ...gateway, metadata: { name: "waypoint", namespace: "app", annotations }, status: undefined });
     await becomes("every pod serves", async () => {
-      await lab.get("app/client", WEB);
+      // Many at a time: which pod serves is chance, and reading the counts takes its time.
+      await Promise.all(Array.from({ length: 8 }, () => lab.get("app/client", WEB)));
       const counts = Object.values(await served());
       return counts.length === 3 && counts.every((count) => count > 0);
     });
@@ -172,10 +176,14 @@ interface Entry {
     must(waypoint("apply", "-n", "app", "--enroll-namespace", "--wait"));
     const [before] = await waypointPods();
     await lab.kill("node1", before?.pid ?? 0);
-    await eventually("another process", async () => {
-      const [now] = await waypointPods();
-      return now?.restarts === 1 && now.ready && now.pid !== before?.pid;
-    });
+    await eventually(
+      "another process",
+      async () => {
+        const [now] = await waypointPods();
+        return now?.restarts === 1 && now.ready && now.pid !== before?.pid;
+      },
+      60_000,
+    );
     await becomes("web goes through it again", () => goesThrough("waypoint", WEB));
   });
 
@@ -196,7 +204,7 @@ interface Entry {
     must(waypoint("apply", "-n", "app", "--name", "front", "--wait"));
     await label("Service", "web", { [USE]: "front" });
     await becomes("web goes through front", () => goesThrough("front", WEB));
-    expect(await passes(["waypoint"], WEB)).toBe(true);
+    await becomes("web passes the other", () => passes(["waypoint"], WEB));
     await becomes("cart stays", () => goesThrough("waypoint", CART));
   }, 120_000);
 
@@ -213,7 +221,7 @@ interface Entry {
     await eventually(
       "it is ready",
       async () => (await waypointPods("shared", "infra")).some((pod) => pod.ready),
-      30_000,
+      60_000,
     );
     await label("Namespace", "app", { [USE]: "shared", [USE_NAMESPACE]: "infra" });
     await becomes("web goes through it", () => goesThrough("shared", WEB, "infra"));
@@ -226,7 +234,7 @@ interface Entry {
     spawnSync(programPath("ambit"), ["waypoint", ...args], {
       encoding: "utf8",
       env: { ...process.env, NODE_OPTIONS: "", AMBIT_LAB: lab.name },
-      timeout: 60_000,
+      timeout: 120_000,
     });
 
   it("does not wait for what cannot come", () => {

@@ -1,5 +1,5 @@
 /** Two services of the same pods, with the same routes and policies: one behind our waypoint, one behind an Envoy. */
-import { httpRoute, policy, toService } from "./objects.ts";
+import { httpRoute, policy, toService } from "../../layer7/objects.ts";
 
 /** The names of the services, by the waypoint in front of them. */
 export const TWINS = { ours: "by-ours", envoy: "by-envoy" } as const;

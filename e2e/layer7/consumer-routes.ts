@@ -1,10 +1,11 @@
-/** What consumer routes do, whichever proxy is the waypoint of namespace `app`. Needs manifests/waypoint.yaml. */
+/** What consumer routes do, whichever proxy is the waypoint of namespace `app`. */
 import { eventually } from "@ambit/testing/eventually";
-import type { HttpResult, TestLab } from "@ambit/testing/lab";
+import type { HttpResult } from "@ambit/testing/lab";
 import { expect, it } from "@jest/globals";
+import { webService } from "./objects.ts";
+import { type Layer7World, WEB } from "./world.ts";
 
 const GATEWAY_API = "gateway.networking.k8s.io";
-const WEB = "http://web.app";
 const CLIENT = "app/client";
 /** A client of namespace `other`, where the routes are. */
 const CONSUMER = "other/neighbour";
@@ -45,8 +46,7 @@ const storeObjects = (): readonly object[] => [
 ];
 const toStore = { backendRefs: [{ name: "store", port: 80 }] };
 
-/** @param apply  what is applied by it is gone before the next test */
-export function consumerRouteTests(lab: TestLab, apply: (...objects: object[]) => Promise<void>): void {
+export function consumerRouteTests({ lab, apply }: Layer7World): void {
   const get = (from: string, path: string, ...headers: string[]) => lab.get(from, `${WEB}${path}`, ...headers);
   const becomes = (what: string, path: string, isSo: (answer: HttpResult) => boolean) =>
     eventually(
@@ -143,21 +143,12 @@ export function consumerRouteTests(lab: TestLab, apply: (...objects: object[]) =
 
   it("consumer route: of TCP leads connections of its namespace elsewhere", async () => {
     await storeIsThere();
-    const ports = [{ name: "tcp-web", port: 80, targetPort: 8080 }];
-    await apply(
-      {
-        apiVersion: "v1",
-        kind: "Service",
-        metadata: { name: "web-tcp", namespace: "app" },
-        spec: { selector: { app: "web" }, ports },
-      },
-      {
-        apiVersion: `${GATEWAY_API}/v1alpha2`,
-        kind: "TCPRoute",
-        metadata: { name: "of-consumer", namespace: "other" },
-        spec: { parentRefs: [parent("web-tcp")], rules: [toStore] },
-      },
-    );
+    await apply(webService("web-tcp", { name: "tcp-web", port: 80, targetPort: 8080 }), {
+      apiVersion: `${GATEWAY_API}/v1alpha2`,
+      kind: "TCPRoute",
+      metadata: { name: "of-consumer", namespace: "other" },
+      spec: { parentRefs: [parent("web-tcp")], rules: [toStore] },
+    });
     const over = (from: string) => lab.get(from, "http://web-tcp.app/over-tcp");
     await eventually("the store", async () => comesFrom("store")(await over(CONSUMER)), 30_000);
     expect(seen(await over(CLIENT))).toMatchObject({ pod: "web" });
