@@ -78,10 +78,14 @@ export class TestLab {
     const labels = { "istio.io/dataplane-mode": mode };
     await this.client.label({ kind: "Namespace", name: namespace, labels, overwrite: true });
     const wanted = mode === "ambient";
-    await eventually(`pods of ${namespace} enrolled: ${wanted}`, async () => {
-      const pods = (await this.status()).pods.filter((pod) => pod.namespace === namespace);
-      return pods.length > 0 && pods.every((pod) => pod.enrolled === wanted);
-    });
+    await eventually(
+      `pods of ${namespace} enrolled: ${wanted}`,
+      async () => {
+        const pods = (await this.status()).pods.filter((pod) => pod.namespace === namespace);
+        return pods.length > 0 && pods.every((pod) => pod.enrolled === wanted);
+      },
+      60_000,
+    );
   }
 
   async pod(namespace: string, name: string): Promise<PodStatus> {
@@ -163,7 +167,7 @@ export function useLab(
     const paths = manifests.map((path) => programPath(path));
     await startLab({ name: lab.name, manifests: paths, ztunnelEnv, waypointEnv });
     await waitUntilReady(lab.client);
-  }, 90_000);
-  afterAll(() => stopLab(lab.name), 30_000);
+  }, 180_000);
+  afterAll(() => stopLab(lab.name), 90_000);
   return lab;
 }

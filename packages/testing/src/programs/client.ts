@@ -10,8 +10,10 @@
  *   late HOST PORT BYTES            {answer}: reads to the end first, then writes BYTES and ends
  *   many HOST PORT COUNT [ROUNDS]   {ok, failed}: COUNT connections at once, each echoed, round after round
  *   flood HOST PORT SECONDS         {written}: writes as fast as it may to one that never reads
- *   stream HOST PORT SECONDS        {echoes, p50Ms, p99Ms, longestGapMs, ended}: one connection, an echo every 20 ms; prints "open" on stderr
- *   churn HOST PORT SECONDS [RATE]  {ok, failed, firstError}: paced new connections, one echo each
+ *   stream HOST PORT SECONDS|input  {echoes, p50Ms, p99Ms, longestGapMs, ended}: one connection, an echo every 20 ms, for so
+ *                                   long or until its input ends; prints "open" on stderr
+ *   churn HOST PORT SECONDS [RATE]  {ok, failed, failedLater, failures}: paced new connections, one echo each; failed later
+ *                                   are those begun after the first had failed
  *   idle HOST PORT COUNT            holds COUNT connections until its input ends, then echoes on each: {open, alive}
  *   udp HOST PORT                   {answer}
  *   closed HOST PORT                {error}: a datagram to a port nobody listens on; ICMP tells
@@ -185,7 +187,7 @@ async function flood(host: string, port: number, seconds: number): Promise<unkno
   return { written: written - stuck };
 }
 
-async function stream(host: string, port: number, seconds: number): Promise<unknown> {
+async function stream(host: string, port: number, length: string): Promise<unknown> {
   const socket = await dial(host, port);
   process.stderr.write("open\n");
   const started = performance.now();
@@ -197,7 +199,8 @@ async function stream(host: string, port: number, seconds: number): Promise<unkn
     sentAtMs.push(performance.now());
     socket.write("x");
   }, 20);
-  const over = setTimeout(() => socket.destroy(), seconds * 1000);
+  const over = length === "input" ? undefined : setTimeout(() => socket.destroy(), Number(length) * 1000);
+  if (!over) process.stdin.resume().once("end", () => socket.destroy());
   socket.on("data", (chunk: Buffer) => {
     const now = performance.now();
     state.longestGapMs = Math.max(state.longestGapMs, now - last);
@@ -220,16 +223,21 @@ async function stream(host: string, port: number, seconds: number): Promise<unkn
 }
 
 async function churn(host: string, port: number, seconds: number, rate = 100): Promise<unknown> {
-  const results: Promise<boolean>[] = [];
+  const results: Promise<{ ok: boolean; startedAt: number; endedAt: number }>[] = [];
+  const one = async (startedAt: number) => ({ ok: await echoOnce(host, port), startedAt, endedAt: performance.now() });
   const started = performance.now();
   for (let n = 0; n < seconds * rate; n++) {
-    const waitMs = started + (n * 1000) / rate - performance.now();
-    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
-    results.push(echoOnce(host, port));
+    // Catches up after a pause, but not at once: a burst would be another test.
+    const waitMs = Math.max(started + (n * 1000) / rate - performance.now(), 500 / rate);
+    await new Promise((resolve) => setTimeout(resolve, waitMs));
+    results.push(one(performance.now()));
   }
-  const answers = await Promise.all(results);
-  const ok = answers.filter(Boolean).length;
-  return { ok, failed: answers.length - ok, failures: failures.slice(0, 5) };
+  const all = await Promise.all(results);
+  const failed = all.filter(({ ok }) => !ok);
+  const firstFailedAt = Math.min(...failed.map(({ endedAt }) => endedAt));
+  const later = failed.filter(({ startedAt }) => startedAt > firstFailedAt);
+  const counts = { ok: all.length - failed.length, failed: failed.length, failedLater: later.length };
+  return { ...counts, failures: failures.slice(0, 5) };
 }
 
 async function idle(host: string, port: number, count: number): Promise<unknown> {
@@ -255,7 +263,7 @@ async function idle(host: string, port: number, count: number): Promise<unknown>
 async function udp(host: string, port: number): Promise<unknown> {
   const socket = createSocket(host.includes(":") ? "udp6" : "udp4");
   socket.send("datagram", port, host);
-  const timer = setTimeout(() => socket.emit("message", Buffer.alloc(0)), 3000);
+  const timer = setTimeout(() => socket.emit("message", Buffer.alloc(0)), 15_000);
   const [answer] = (await once(socket, "message")) as [Buffer];
   clearTimeout(timer);
   socket.close();
@@ -267,7 +275,7 @@ async function closed(host: string, port: number): Promise<unknown> {
   socket.connect(port, host);
   await once(socket, "connect");
   socket.send("datagram");
-  const timer = setTimeout(() => socket.emit("error", { code: "no ICMP within 3 s" }), 3000);
+  const timer = setTimeout(() => socket.emit("error", { code: "no ICMP within 15 s" }), 15_000);
   const error = await new Promise<NodeJS.ErrnoException>((resolve) => socket.once("error", resolve));
   clearTimeout(timer);
   return { error: error.code };
@@ -286,7 +294,7 @@ const MODES: Readonly<Record<string, () => Promise<unknown>>> = {
   late: () => late(host, port, Number(third)),
   many: () => many(host, port, Number(third), Number(fourth || 1)),
   flood: () => flood(host, port, Number(third)),
-  stream: () => stream(host, port, Number(third)),
+  stream: () => stream(host, port, third),
   churn: () => churn(host, port, Number(third), fourth ? Number(fourth) : undefined),
   idle: () => idle(host, port, Number(third)),
   udp: () => udp(host, port),
