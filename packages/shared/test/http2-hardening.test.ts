@@ -372,6 +372,20 @@ describe("a hostile client over TLS", () => {
     expect(await peer.goaway()).toBe(H2Code.STREAM_CLOSED);
   });
 
+  it("case 27: a client that goes on sending on a stream it reset itself is told so", async () => {
+    const { peer, log } = await attack(strict, silent);
+    peer.connect(1);
+    peer.frame(T.RST, 0, 1, u32(H2Code.CANCEL));
+    peer.frame(T.DATA, 0, 1, Buffer.from("x"));
+    expect(await peer.reset(1)).toBe(H2Code.STREAM_CLOSED);
+    expect(await peer.alive()).toBe(true);
+    peer.connect(3);
+    peer.frame(T.RST, 0, 3, u32(H2Code.CANCEL));
+    peer.frame(T.HEADERS, END_HEADERS | END_STREAM, 3, rawFields([["late", "trailer"]]));
+    expect(await peer.goaway()).toBe(H2Code.STREAM_CLOSED);
+    await until(() => log.streams.every(({ closes }) => closes === 1));
+  });
+
   it.each<[string, number, Buffer]>([
     ["DATA", H2Code.STREAM_CLOSED, rawFrame(T.DATA, 0, 1, Buffer.from("x"))],
     ["HEADERS", H2Code.STREAM_CLOSED, rawFrame(T.HEADERS, END_HEADERS | END_STREAM, 1, rawFields([["a", "b"]]))],

@@ -147,6 +147,9 @@ describe("a request by HTTP/2", () => {
     await headersOf(peer, 1);
     expect(server.logs.length).toBe(0);
     expect(server.refused.map(({ context }) => context["status"])).toEqual([status]);
+    // The request had ended: nothing is left to reset.
+    expect(await peer.alive()).toBe(true);
+    expect(peer.frames.filter(({ type }) => type === T.RST)).toEqual([]);
   });
 
   it.each([

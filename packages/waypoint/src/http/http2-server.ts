@@ -1,6 +1,6 @@
 /** HTTP/2 towards a downstream, by prior knowledge, on our own engine. */
 import type { Duplex } from "node:stream";
-import type { MeshError } from "@ambit/shared/errors";
+import { ErrorCode, type MeshError } from "@ambit/shared/errors";
 import {
   createH2Session,
   H2Code,
@@ -8,6 +8,7 @@ import {
   type H2Stream,
   type H2StreamHandlers,
   type HeaderList,
+  isBreach,
 } from "@ambit/shared/http2";
 import { Deadline } from "./deadline.ts";
 import { requestMalformed } from "./failures.ts";
@@ -29,6 +30,11 @@ const nobodyFor = (stream: H2Stream): H2StreamHandlers => ({
   onClose() {},
 });
 
+/** In the words of requests: malformed, or more than is allowed. It was reset. */
+function refusedByEngine({ code, message }: MeshError): MeshError {
+  return requestMalformed(httpFault(code === ErrorCode.H2_PROTOCOL_ERROR ? 400 : 431, message), 0);
+}
+
 export class Http2ServerConnection implements DownstreamConnection, StreamHost {
   readonly #options: ServeOptions;
   readonly #onRequest: (exchange: DownstreamExchange) => void;
@@ -46,8 +52,11 @@ export class Http2ServerConnection implements DownstreamConnection, StreamHost {
       { ...options.http2, clock: options.clock },
       {
         onRequest: (stream, headers, endStream) => this.#serve(stream, headers, endStream),
+        onRefused: (error) => this.#options.onRefused?.(refusedByEngine(error), false),
         onClose: (error) => {
           this.#idle.stop();
+          // Streams that ran when the peer broke a rule tell their own ends; this tells what ended them.
+          if (error !== undefined && isBreach(error)) this.#options.onRefused?.(error, false);
           this.#options.onClose?.(error);
         },
       },
@@ -74,7 +83,7 @@ export class Http2ServerConnection implements DownstreamConnection, StreamHost {
     this.#idle.set(this.#options.idleTimeoutMs);
     const decoded = decodeRequest(headers, this.#options);
     if (!decoded.ok) {
-      if (decoded.error.kind === "answer") this.#refuse(stream, decoded.error.fault);
+      if (decoded.error.kind === "answer") this.#refuse(stream, decoded.error.fault, endStream);
       else this.#reset(stream, decoded.error.message);
       return nobodyFor(stream);
     }
@@ -94,14 +103,14 @@ export class Http2ServerConnection implements DownstreamConnection, StreamHost {
     stream.reset(H2Code.PROTOCOL_ERROR);
   }
 
-  #refuse(stream: H2Stream, fault: HttpFault): void {
+  #refuse(stream: H2Stream, fault: HttpFault, endStream: boolean): void {
     this.#options.onRefused?.(requestMalformed(fault, fault.status), false);
     const { headers, body } = refusalOf(fault);
     const head = { status: fault.status, headers };
     stream.sendHeaders(encodeResponse(head, body.length, { tellsLength: false, date: this.date }), false);
     writeCopy(stream, Buffer.from(body, "latin1"));
     stream.end();
-    stream.resetAfterEnd(H2Code.NO_ERROR);
+    if (!endStream) stream.resetAfterEnd(H2Code.NO_ERROR);
   }
 
   /** Streams that run keep the connection. */

@@ -102,7 +102,7 @@ export class ControlReceiver {
     }
     const stream = core.table.get(streamId);
     const rapid = core.role === "server" && stream !== undefined && !stream.headersSent;
-    if (stream !== undefined) core.life.close(stream, resetByPeer(core.role, streamId, code.value));
+    if (stream !== undefined) core.life.closeByPeer(stream, resetByPeer(core.role, streamId, code.value));
     const allowed = rapid ? core.flood.reset() : stream !== undefined || core.flood.controlFrame();
     if (!allowed) core.fail(H2Code.ENHANCE_YOUR_CALM, "too many streams opened and reset");
   }

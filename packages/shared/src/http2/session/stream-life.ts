@@ -32,11 +32,22 @@ export class StreamLife {
 
   /** The last thing that happens to a stream. What the owner still holds after a cut counts as consumed. */
   close(stream: Stream, error: MeshError | undefined): void {
+    this.#close(stream, error, error !== undefined);
+  }
+
+  /** The peer sent RST_STREAM: a client that goes on sending on this stream breaks a rule. RFC 9113 section 5.1. */
+  closeByPeer(stream: Stream, error: MeshError): void {
+    // A server's frames that follow its own reset hurt nobody; its session may serve many others.
+    this.#close(stream, error, this.#init.role === "client");
+  }
+
+  /** @param forgives frames that still come for it are ignored */
+  #close(stream: Stream, error: MeshError | undefined, forgives: boolean): void {
     if (stream.closed) return;
     stream.closed = true;
     stream.closeError = error;
     stream.queue.clear();
-    this.#init.table.remove(stream.id, error !== undefined);
+    this.#init.table.remove(stream.id, forgives);
     if (error !== undefined) this.#release(stream);
     tellClosed(stream);
     this.#init.onStreamGone();
