@@ -5,6 +5,7 @@
  * Parity: Envoy's response flags, body texts and RESPONSE_CODE_DETAILS; gRPC statuses by Envoy's HTTP to gRPC mapping.
  */
 import { ErrorCode, type MeshError } from "@ambit/shared/errors";
+import { isBreach } from "@ambit/shared/http2";
 import type { LogLevel } from "@ambit/shared/log";
 import type { ResponseFlag } from "./observe/model.ts";
 import { grpcStatusOfHttp } from "./respond/grpc-status.ts";
@@ -177,6 +178,9 @@ const OUTCOMES = {
 /** Codes with a row of their own. */
 export type WaypointFailureCode = keyof typeof OUTCOMES;
 
+/** The client broke the rules of HTTP/2: the same codes as where an upstream did, another side. */
+const BROKE_RULES = outcome([400, "DPE", "http2.protocol_error", "bad request"], CLOSES);
+
 /** Which clock ran out, where REQUEST_TIMEOUT alone does not tell: `context.timer` of the error. */
 export type RequestTimer = "request-head" | "stream-idle" | "per-try" | "duration" | "grpc-deadline";
 
@@ -204,15 +208,18 @@ export function hasOutcome(code: ErrorCode): code is WaypointFailureCode {
   return Object.hasOwn(OUTCOMES, code);
 }
 
+type FailureFacts = Pick<MeshError, "code" | "context"> & Partial<Pick<MeshError, "origin">>;
+
 /**
  * What the outside sees of a failure or a refusal. Codes without a row: 503, UF.
  *
  * @param failure  a code, or an error whose context may say `timer` (a `RequestTimer`) or, for what the caller sent and
  *                 for configured answers, `status` (400..599)
  */
-export function failureOutcome(failure: ErrorCode | Pick<MeshError, "code" | "context">): FailureOutcome {
+export function failureOutcome(failure: ErrorCode | FailureFacts): FailureOutcome {
   if (typeof failure === "string") return hasOutcome(failure) ? OUTCOMES[failure] : connectFailed;
-  const { code, context } = failure;
+  const { code, context, origin } = failure;
+  if (origin === "downstream" && isBreach(failure)) return BROKE_RULES;
   const timer = context["timer"];
   if (code === ErrorCode.REQUEST_TIMEOUT && isTimer(timer)) return TIMERS[timer];
   const row = failureOutcome(code);

@@ -9,6 +9,7 @@
  */
 
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
+import { isBreach } from "@ambit/shared/http2";
 import type { JwtVerifier } from "./authenticate/index.ts";
 import { failureOutcome } from "./failure-outcome.ts";
 import { RequestInbox } from "./forward/request-inbox.ts";
@@ -139,19 +140,19 @@ function stopOf(request: ArrivedRequest, thrown: unknown, stages: Stages): Stop 
 
 /** Codes of a client that broke the protocol; any other failure of its side means that it left. */
 const BROKEN: ReadonlySet<ErrorCode> = new Set([ErrorCode.REQUEST_MALFORMED, ErrorCode.REQUEST_LIMIT_EXCEEDED]);
+const isBroken = (error: MeshError): boolean => BROKEN.has(error.code) || isBreach(error);
 
 /** An end that nobody has noted yet: the client's doing, or a fault of ours. */
 function noteEnd(request: ArrivedRequest, error: MeshError | undefined): void {
   const { record } = request;
   // CANCELLED: the answer was complete, the rest of the request was not wanted.
   if (error === undefined || error.code === ErrorCode.CANCELLED || record.code !== undefined) return;
-  const isBroken = BROKEN.has(error.code);
-  if (isBroken && error.context["status"] !== 0) {
+  if (BROKEN.has(error.code) && error.context["status"] !== 0) {
     // The codec answered by itself in the middle of the body.
     record.localResponse(localResponse(callerOf(request), error));
     return;
   }
-  const isGone = error.origin === "downstream" && !isBroken;
+  const isGone = error.origin === "downstream" && !isBroken(error);
   const { flag, details } = failureOutcome(isGone ? ErrorCode.DOWNSTREAM_RESET : error);
   record.cut(error.code, flag, details);
 }

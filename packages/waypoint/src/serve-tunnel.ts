@@ -27,7 +27,7 @@ export interface TunnelRefusal {
   readonly error: MeshError;
 }
 
-/** What the codec did not take for a request; `error.context.status` is what it answered, 0 = nothing. */
+/** What was no request to the codec; `error.context.status` is what it answered, absent or 0 = nothing: it was cut. */
 export interface UnreadableRequest extends TunnelRefusal {
   readonly chain: HttpChain;
   readonly version: "HTTP/1.1" | "HTTP/2";
@@ -53,6 +53,8 @@ export interface TunnelServerInit {
   onUnreadable(request: UnreadableRequest): void;
   /** A refusal was told. Never rejects. */
   admitTcp(offered: OfferedConnection): Promise<TcpAdmission | TcpRefusal>;
+  /** A request that was taken and then broke the rules; its own end says so as well. */
+  onBroken(refusal: TunnelRefusal): void;
   onRefused(refusal: TunnelRefusal): void;
 }
 
@@ -121,7 +123,7 @@ export class TunnelServer {
   }
 
   #serveHttp(tunnel: TunnelContext, first: HttpChain, protocol: "http1" | "http2", stream: Duplex): void {
-    const { clock, onRefused, onUnreadable } = this.#init;
+    const { clock, onBroken, onUnreadable } = this.#init;
     const version = protocol === "http2" ? "HTTP/2" : "HTTP/1.1";
     // The one of the last request: where the port is no longer served, its log is told.
     let chain = first;
@@ -132,7 +134,7 @@ export class TunnelServer {
       clock,
       acceptsHttp10: chain.acceptsHttp10,
       onRefused: (error, wasHandedOver) => {
-        if (wasHandedOver) onRefused({ tunnel, error });
+        if (wasHandedOver) onBroken({ tunnel, error });
         else onUnreadable({ tunnel, chain, version, error });
       },
       onClose: () => {

@@ -5,23 +5,21 @@
 import { hostname } from "node:os";
 import type { Duplex } from "node:stream";
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
-import { formatSocketAddress, type SocketAddress } from "@ambit/shared/net";
+import type { SocketAddress } from "@ambit/shared/net";
 import type { Clock, Random } from "@ambit/shared/time";
 import { createJwtVerifier, type JwksCache, type JwtVerifier } from "./authenticate/index.ts";
-import { type ClusterBalancers, createClusterBalancers, type EndpointEvent, resultOfError } from "./balance/index.ts";
+import { type ClusterBalancers, createClusterBalancers, resultOfError } from "./balance/index.ts";
 import type { Cluster, Endpoint } from "./balance/model.ts";
 import { unpicked } from "./forward/attempt.ts";
 import { type Originator, OWN_CALL } from "./forward/connect-originate.ts";
 import type { PeerDirectory } from "./forward/peer-directory.ts";
-import { type ConnectionHooks, UpstreamPool, type UpstreamRoute } from "./forward/upstream-pool.ts";
-import { createUpstreamConnection, defaultConnectOptions, type UpstreamConnection } from "./http/index.ts";
+import type { UpstreamConnection } from "./http/index.ts";
+import { HttpUpstreams } from "./http-upstreams.ts";
 import { LiveTrafficSet } from "./live-traffic.ts";
 import type { RouteModel, TcpChain } from "./model/route-model.ts";
 import {
   type PeerInfo,
-  type RecorderInit,
   type RequestRecord,
-  RequestRecorder,
   requestIdOf,
   startTrace,
   type TcpMeter,
@@ -33,36 +31,14 @@ import type { Stop } from "./phases/stop.ts";
 import { type Stages, serveRequest } from "./pipeline.ts";
 import { type ConnectionPermit, ExternalAuthorizers, type RequestPermit } from "./policy/index.ts";
 import type { ArrivedRequest, RoutedContext } from "./request-context.ts";
-import { localResponse } from "./respond/index.ts";
+import { RequestStarts } from "./request-starts.ts";
 import { createRetryGate, ReplayMemory, type RetryGate } from "./retry/index.ts";
 import { admitConnection, type ConnectionServices, type ConnectionTarget } from "./serve-connection.ts";
-import { type TunnelledRequest, TunnelServer, type UnreadableRequest } from "./serve-tunnel.ts";
+import { type TunnelledRequest, TunnelServer } from "./serve-tunnel.ts";
 import type { TunnelContext, TunnelOffer } from "./terminate/index.ts";
-
-/** What is told of traffic, as it ends. None of it may throw or wait. */
-export interface TrafficObserver {
-  requestStarted(): void;
-  requestFinished(request: Pick<ArrivedRequest, "chain" | "record">): void;
-  /** So much is known by now of a gRPC stream that runs on. */
-  requestProgress(record: RequestRecord): void;
-  connectionMeter(record: TcpRecord): TcpMeter;
-  connectionFinished(chain: TcpChain, record: TcpRecord): void;
-  /** Refused or failed by us, with everything a person needs to know why. */
-  refused(refusal: TrafficRefusal): void;
-  mirrored(cluster: string, error: MeshError | undefined): void;
-  /** See `ForwardServices.onLimit`. */
-  limitReached(cluster: string, limit: string): void;
-  endpointEvent(event: EndpointEvent): void;
-  bug(error: unknown): void;
-}
-
-export interface TrafficRefusal {
-  readonly code: string;
-  readonly policy: string | undefined;
-  readonly message: string;
-  readonly source: string;
-  readonly destination: string;
-}
+import type { TrafficObserver } from "./traffic-observer.ts";
+import { refusalOf } from "./tunnel-refusal.ts";
+import { UnreadableRequests } from "./unreadable-requests.ts";
 
 export interface TrafficInit {
   readonly clock: Clock;
@@ -89,25 +65,6 @@ export interface TrafficInit {
 const PREFACE_TIMEOUT_MS = 10_000;
 /** Long streams and connections are counted this often. Parity: Istio's tcp_reporting_duration. */
 const REPORT_MS = 5_000;
-/** Upstream connections without requests. Parity: Envoy's hour is longer than most servers keep theirs. */
-const UPSTREAM_IDLE_MS = 60_000;
-
-/** Nothing is known of a request that is none. */
-const UNREADABLE = {
-  method: "",
-  scheme: "http",
-  authority: "",
-  path: "",
-  headers: [],
-  expectsContinue: false,
-} as const;
-
-type RecordedRequest = Pick<RecorderInit, "head" | "requestId" | "trace"> & Pick<ArrivedRequest, "tunnel" | "chain">;
-
-interface HttpRoute extends UpstreamRoute {
-  readonly context: RoutedContext;
-}
-
 export class WaypointTraffic implements Stages, ConnectionServices {
   readonly clock: Clock;
   readonly random: Random;
@@ -119,9 +76,9 @@ export class WaypointTraffic implements Stages, ConnectionServices {
   readonly authorizers: ExternalAuthorizers;
   readonly live = new LiveTrafficSet();
   readonly #init: TrafficInit;
-  readonly #pool: UpstreamPool<HttpRoute>;
+  readonly #upstreams: HttpUpstreams;
+  readonly #starts: RequestStarts;
   readonly #server: TunnelServer;
-  readonly #strangers = new WeakMap<TunnelContext, PeerInfo>();
   #clusters: ReadonlyMap<string, Cluster> | undefined;
   #cancelReports = (): void => {};
 
@@ -135,22 +92,24 @@ export class WaypointTraffic implements Stages, ConnectionServices {
     this.replayMemory = new ReplayMemory(limits.replayBytes);
     this.verifier = createJwtVerifier(init.jwks, clock);
     this.authorizers = new ExternalAuthorizers({ clock, dial: (cluster) => this.dialCluster(cluster) });
-    this.#pool = new UpstreamPool<HttpRoute>({
+    this.#upstreams = new HttpUpstreams({
       clock,
-      idleTimeoutMs: UPSTREAM_IDLE_MS,
+      originator: init.originator,
       maxConnections: limits.maxUpstreamConnections,
       breaker: (cluster) => this.balancers.breaker(cluster),
-      connect: (permit, route, hooks) => this.#connectHttp(permit, route, hooks),
     });
+    this.#starts = new RequestStarts(clock, init.directory);
+    const unreadable = new UnreadableRequests(clock, this.#starts, observer);
     this.#server = new TunnelServer({
       clock,
       sniffTimeoutMs: limits.sniffTimeoutMs,
       prefaceTimeoutMs: PREFACE_TIMEOUT_MS,
       model: () => init.model(),
       onRequest: (request) => this.#onRequest(request),
-      onUnreadable: (request) => this.#onUnreadable(request),
+      onUnreadable: (request) => unreadable.onUnreadable(request),
+      onBroken: (refusal) => unreadable.onBroken(refusal),
       admitTcp: (offered) => admitConnection(offered, this),
-      onRefused: ({ tunnel, error }) => this.#refused(tunnel, error.code, undefined, error.message),
+      onRefused: (refusal) => observer.tunnelRefused(refusalOf(refusal)),
     });
     this.#reportLater();
   }
@@ -171,7 +130,7 @@ export class WaypointTraffic implements Stages, ConnectionServices {
   }
 
   get upstreamConnections(): number {
-    return this.#pool.size;
+    return this.#upstreams.size;
   }
 
   drain(): void {
@@ -183,7 +142,7 @@ export class WaypointTraffic implements Stages, ConnectionServices {
     this.#cancelReports();
     this.live.cutAll();
     this.authorizers.close();
-    this.#pool.destroy(new MeshError(ErrorCode.CONNECTION_DRAINED, "the waypoint is shutting down"));
+    this.#upstreams.destroy(new MeshError(ErrorCode.CONNECTION_DRAINED, "the waypoint is shutting down"));
   }
 
   model(): RouteModel {
@@ -218,14 +177,10 @@ export class WaypointTraffic implements Stages, ConnectionServices {
   connect(
     permit: RequestPermit,
     context: RoutedContext,
-    { cluster, endpoint, ...options }: Upstream,
+    upstream: Upstream,
     use: (connection: UpstreamConnection) => void,
   ): Promise<void> {
-    const wanted = cluster.http.protocol;
-    const version = context.exchange.head.version === "HTTP/2" ? "HTTP/2" : "HTTP/1.1";
-    const protocol = wanted === "http2" ? "HTTP/2" : wanted === "http1" ? "HTTP/1.1" : version;
-    const client = `${context.tunnel.client.ip} ${context.tunnel.peerPrincipal}`;
-    return this.#pool.acquire(permit, { cluster, endpoint, protocol, client, context }, use, options);
+    return this.#upstreams.connect(permit, context, upstream, use);
   }
 
   async open(
@@ -240,15 +195,8 @@ export class WaypointTraffic implements Stages, ConnectionServices {
     return this.#init.directory.peerByIp(endpoint.address.ip)?.info ?? UNKNOWN_PEER;
   }
 
-  /** What the control plane knows of the client's address, if it is the identity that the client proved. */
   sourceOf(tunnel: TunnelContext): PeerInfo {
-    const { client, peerPrincipal } = tunnel;
-    const known = this.#init.directory.peerByIp(client.ip);
-    if (known?.identity === peerPrincipal) return known.info;
-    // The same object each time: metrics find their series by it.
-    const seen = this.#strangers.get(tunnel) ?? { ...UNKNOWN_PEER, principal: peerPrincipal };
-    this.#strangers.set(tunnel, seen);
-    return seen;
+    return this.#starts.sourceOf(tunnel);
   }
 
   meter(record: TcpRecord): TcpMeter {
@@ -295,50 +243,10 @@ export class WaypointTraffic implements Stages, ConnectionServices {
     const { head } = exchange;
     const trace = startTrace(head.headers, chain.tracing, this.random);
     const requestId = requestIdOf(head.headers, this.random);
-    const record = this.#recorderOf({ tunnel, chain, head, requestId, trace });
+    const record = this.#starts.recorderOf({ tunnel, chain, head, requestId, trace });
     this.#init.observer.requestStarted();
     const model = this.model();
     void serveRequest({ tunnel, chain, exchange, trace, requestId, record, model, refusal }, this);
-  }
-
-  /** Told and counted like any request, as far as it can be read. Parity: Envoy. */
-  #onUnreadable({ tunnel, chain, version, error }: UnreadableRequest): void {
-    const head = { ...UNREADABLE, version };
-    const record = this.#recorderOf({ tunnel, chain, head, requestId: "", trace: undefined });
-    this.#init.observer.requestStarted();
-    const response = localResponse({ head, inMesh: true }, error);
-    if (error.context["status"] === 0) record.cut(error.code, response.flag, response.details);
-    else record.localResponse(response);
-    this.#refused(tunnel, error.code, undefined, error.message);
-    this.#init.observer.requestFinished({ chain, record });
-  }
-
-  #recorderOf({ tunnel, chain, ...init }: RecordedRequest): RequestRecorder {
-    const record = new RequestRecorder({
-      ...init,
-      clock: this.clock,
-      chain: chain.name,
-      source: this.sourceOf(tunnel),
-      downstreamRemote: formatSocketAddress(tunnel.client),
-      downstreamLocal: tunnel.authorityText,
-    });
-    record.destinationService = chain.service;
-    return record;
-  }
-
-  async #connectHttp(
-    permit: RequestPermit,
-    { cluster, endpoint, protocol, context }: HttpRoute,
-    hooks: ConnectionHooks,
-  ): Promise<UpstreamConnection> {
-    const { transport } = await this.#init.originator.open(permit, {
-      cluster,
-      endpoint,
-      client: context.tunnel.client,
-      serviceHostname: cluster.service?.hostname,
-    });
-    const options = { ...defaultConnectOptions, ...hooks, clock: this.clock };
-    return createUpstreamConnection(transport, protocol === "HTTP/2" ? "http2" : "http1", options);
   }
 
   #reportLater(): void {
@@ -349,7 +257,6 @@ export class WaypointTraffic implements Stages, ConnectionServices {
   }
 
   #refused(tunnel: TunnelContext, code: string, policy: string | undefined, message: string): void {
-    const source = `${tunnel.peerPrincipal} (${formatSocketAddress(tunnel.client)})`;
-    this.#init.observer.refused({ code, policy, message, source, destination: tunnel.authorityText });
+    this.#init.observer.refused(refusalOf({ tunnel, error: { code, message } }, policy));
   }
 }

@@ -6,11 +6,12 @@ import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { H2Code } from "@ambit/shared/http2";
 import { ipOf, type SocketAddress } from "@ambit/shared/net";
+import { systemClock } from "@ambit/shared/time";
 import type { IdentityMaterial } from "@ambit/shared/tls";
 import { eventually } from "@ambit/testing/eventually";
 import { afterEach, beforeAll, describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
-import { ManualClock } from "../../shared/test/manual-clock.ts";
+import { ManualClock } from "../src/balance/test-cluster.ts";
 import { TunnelDuplex } from "../src/forward/tunnel-duplex.ts";
 import type { ConnectTerminator, TerminationRefusal, TunnelContext, TunnelOffer } from "../src/terminate/index.ts";
 import {
@@ -252,12 +253,13 @@ describe("ConnectTerminator", () => {
   });
 
   it("tells a session without a tunnel to go, and never one that has some", async () => {
-    const clock = new ManualClock();
+    const time = new ManualClock();
+    const clock = { ...systemClock, monotonic: () => time.monotonic(), after: time.after.bind(time) };
     const setup = await setUp({ clock, sessionIdleMs: 60_000 });
     const { client, server } = await accepted(setup);
     const idle = await dialPeer(setup.address, web, cleanup);
     await eventually("the idle one is told", () => {
-      clock.advance(10_000);
+      time.advance(10_000);
       return !idle.session.acceptsStreams;
     });
     await idle.closed;

@@ -153,6 +153,7 @@ function createCore(config: ZtunnelConfig, seams: ZtunnelSeams) {
     onAttemptFailed: (identity, error) => caLog.warn("no certificate", { identity, error }),
   });
   const onRecords = createRecordSink({
+    clock,
     logs,
     metrics,
     refusals,

@@ -87,6 +87,11 @@ export interface H2Stream {
 export interface H2SessionHandlers {
   /** Server only: a request arrived. Must return the stream's handlers synchronously. */
   onRequest?(stream: H2Stream, headers: HeaderList, endStream: boolean): H2StreamHandlers;
+  /**
+   * Server: a request that was reset before `onRequest`, because it is malformed or more than is allowed;
+   * `context.h2Code` is what the peer was told. Not those that GOAWAY leaves to another session.
+   */
+  onRefused?(error: MeshError): void;
   /** The peer will take no new streams; those above `lastStreamId` were never processed (closed as H2_STREAM_REFUSED, retry safe). */
   onGoaway?(lastStreamId: number, code: number): void;
   /** The peer's SETTINGS arrived or changed. */

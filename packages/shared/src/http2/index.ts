@@ -12,4 +12,5 @@ export {
 } from "./api.ts";
 export { defaultH2Options } from "./default-options.ts";
 export { POOLED_PAYLOAD_BYTES, recycleFrame, takeBlock, takeFrame } from "./frame-pool.ts";
+export { isBreach } from "./session/failures.ts";
 export { createH2Session } from "./session/session.ts";

@@ -11,4 +11,5 @@ export {
   type LogLevel,
   parseLevelFilter,
 } from "./levels.ts";
+export { LineLimit } from "./line-limit.ts";
 export { createLogSystem, type Logger, type LogOptions, type LogSystem, silentLogger } from "./logger.ts";

@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { LiveList, type LiveMember } from "../collections/index.ts";
 import { ErrorCode, MeshError } from "../errors/index.ts";
-import { createH2Session, type H2Options, type H2Session, type HeaderList } from "../http2/index.ts";
+import { createH2Session, type H2Options, type H2Session, type HeaderList, isBreach } from "../http2/index.ts";
 import { type IpAddress, ipOf, type SocketAddress } from "../net/index.ts";
 import type { Clock } from "../time/index.ts";
 import {
@@ -37,8 +37,16 @@ export interface HboneAcceptorInit {
   /** The certificate to show; rejects with IDENTITY_UNAVAILABLE. */
   material(): Promise<IdentityMaterial>;
   onStream(tunnel: InboundTunnel, stream: TunnelStream, headers: HeaderList): void;
-  /** A connection that never became a session. */
-  onRefused(error: MeshError, remote: SocketAddress | undefined, local: SocketAddress | undefined): void;
+  /**
+   * A connection that never became a session, a stream that was reset before it came here, or a session whose peer broke
+   * a rule; `peer` is who has proved its identity by then.
+   */
+  onRefused(
+    error: MeshError,
+    remote: SocketAddress | undefined,
+    local: SocketAddress | undefined,
+    peer?: PeerIdentity,
+  ): void;
 }
 
 interface ServedSession extends WatchedSession {
@@ -136,6 +144,7 @@ export class HboneAcceptor {
       return;
     }
     const tunnel: InboundTunnel = { peer, remote, local };
+    const onRefused = (error: MeshError): void => this.init.onRefused(error, remote, local, peer);
     let member: LiveMember<ServedSession> | undefined;
     const served: ServedSession = {
       peer,
@@ -148,7 +157,11 @@ export class HboneAcceptor {
           this.init.onStream(tunnel, stream, headers);
           return stream;
         },
-        onClose: () => member?.leave(),
+        onRefused,
+        onClose: (error) => {
+          member?.leave();
+          if (error !== undefined && isBreach(error)) onRefused(error);
+        },
       }),
     };
     member = this.sessions.add(served);

@@ -33,7 +33,8 @@ export interface ServeOptions extends HttpOptions {
    */
   readonly allowsHalfClose: boolean;
   /**
-   * A request that the codec itself answered or cut; `error.context.status` is what it said, 0 = nothing.
+   * A request that the codec itself answered or cut; `error.context.status` is what it said, 0 = nothing. Also a
+   * connection of HTTP/2 that was ended because the client broke its rules: H2_*, without a status.
    * @param wasHandedOver  it was an exchange already, whose `onClose` says the same
    */
   onRefused?(error: MeshError, wasHandedOver: boolean): void;

@@ -37,14 +37,14 @@ export interface ConnectTerminatorInit {
   material(): Promise<IdentityMaterial>;
   /** Answers the offer, at once or later. A throw refuses it with 503. */
   onTunnel: TunnelHandler;
-  /** What ended before it was a tunnel: a connection, or a CONNECT that was refused here. */
+  /** What ended before it was a tunnel: a connection, a session, or a CONNECT that was refused here. */
   onRefused(refusal: TerminationRefusal): void;
 }
 
 export interface TerminationRefusal {
   readonly error: MeshError;
   readonly remote: SocketAddress | undefined;
-  /** The peer of a CONNECT that was refused. */
+  /** Who had proved its identity by then. */
   readonly peerPrincipal?: string;
   readonly authorityText?: string;
 }
@@ -71,7 +71,8 @@ export class ConnectTerminator {
       revocation: init.revocation,
       material: () => init.material(),
       onStream: (tunnel, stream, headers) => this.#onStream(tunnel, stream, headers),
-      onRefused: (error, remote) => init.onRefused({ error, remote }),
+      onRefused: (error, remote, _local, peer) =>
+        init.onRefused({ error, remote, ...(peer === undefined ? {} : { peerPrincipal: peer.uri }) }),
     });
     const options = { allowHalfOpen: true, pauseOnConnect: true, noDelay: true };
     this.#server = createServer({ ...options, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS }, (socket) => {

@@ -42,20 +42,42 @@ const record = (over: Partial<ConnectionRecord> = {}): ConnectionRecord => ({
 
 function sink(level: "info" | "debug" = "info") {
   const lines: string[] = [];
-  const clock = { now: () => 0, monotonic: () => 0, after: () => () => {} };
+  let nowMs = 0;
+  const pass = (ms: number): void => {
+    nowMs += ms;
+  };
+  const clock = { now: () => 0, monotonic: () => nowMs, after: () => () => {} };
   const output = { write: (line: string) => lines.push(line.trimEnd()) };
   const logs = createLogSystem({ format: "plain", levels: { fallback: level, scopes: {} }, output, clock });
   const registry = createRegistry();
   const refusals = new RefusalRing();
   const metrics = createZtunnelMetrics(registry, "test");
-  const accept = createRecordSink({ logs, metrics, refusals, podName: () => "shop/web" });
+  const accept = createRecordSink({ clock, logs, metrics, refusals, podName: () => "shop/web" });
   const feed = (...connections: ConnectionRecord[]) => accept({ kind: "records", connections, dns: [], dropped: 0 });
   const sample = async (prefix: string) =>
     (await registry.scrape()).split("\n").filter((line) => line.startsWith(prefix));
-  return { lines, refusals, feed, accept, sample };
+  return { lines, refusals, feed, accept, sample, pass };
 }
 
 describe("access log", () => {
+  it("bounds the lines about what never became a connection, and counts all of it", async () => {
+    const { lines, refusals, feed, sample } = sink();
+    const stranger = record({ phase: "refused", id: "", code: "H2_ENHANCE_YOUR_CALM", flag: "H2_HANDSHAKE_FAILURE" });
+    feed(...Array.from({ length: 300 }, () => stranger), record());
+    expect(lines).toHaveLength(101);
+    expect(refusals.list()).toHaveLength(100);
+    expect(await sample("ambit_connection_refusals_total")).toEqual([expect.stringMatching(/ 300$/)]);
+  });
+
+  it("says how many it left out", () => {
+    const { lines, feed, pass } = sink();
+    const stranger = record({ phase: "refused", id: "", code: "H2_PROTOCOL_ERROR", flag: "H2_HANDSHAKE_FAILURE" });
+    feed(...Array.from({ length: 130 }, () => stranger));
+    pass(1_000);
+    feed(stranger);
+    expect(lines.at(-1)).toContain("left_out=30");
+  });
+
   it("has ztunnel's fields in ztunnel's order, then ours", () => {
     const { lines, feed } = sink();
     feed(record());

@@ -113,7 +113,7 @@ export class PodRuntime {
       revocation,
       material: () => this.ownMaterial(),
       onStream: (tunnel, stream, headers) => void proxyInbound(context, this.pod, { tunnel, stream, headers }),
-      onRefused: (error, remote, local) => this.recordRefusal("hbone", error, remote, local),
+      onRefused: (error, remote, local, peer) => this.recordRefusal("hbone", error, remote, local, peer?.uri),
     });
   }
 
@@ -207,6 +207,7 @@ export class PodRuntime {
     error: MeshError,
     remote: SocketAddress | undefined,
     local: SocketAddress | undefined,
+    peer?: string,
   ): void {
     const { records, clock } = this.init.context;
     records.connection({
@@ -216,10 +217,10 @@ export class PodRuntime {
       pod: this.pod.uid,
       direction: via === "hbone" || via === "plaintext" ? "inbound" : "outbound",
       via,
-      source: unknownPeer,
+      source: peer === undefined ? unknownPeer : { ...unknownPeer, identity: peer },
       destination: unknownPeer,
       destinationService: noService,
-      mutualTls: false,
+      mutualTls: peer !== undefined,
       sourceAddress: remote === undefined ? "" : formatSocketAddress(remote),
       destinationAddress: local === undefined ? "" : formatSocketAddress(local),
       hboneAddress: "",

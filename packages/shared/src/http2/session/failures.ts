@@ -12,6 +12,11 @@ const CODE_OF_FAULT: ReadonlyMap<number, ErrorCode> = new Map<number, ErrorCode>
   [H2Code.SETTINGS_TIMEOUT, ErrorCode.H2_PREFACE_TIMEOUT],
 ]);
 
+const BREACHES: ReadonlySet<ErrorCode> = new Set([ErrorCode.H2_PROTOCOL_ERROR, ...CODE_OF_FAULT.values()]);
+
+/** Whether a stream or session ended because the peer broke a rule, and not because somebody left. */
+export const isBreach = ({ code }: Pick<MeshError, "code">): boolean => BREACHES.has(code);
+
 const NAMES = Object.entries(H2Code);
 const nameOf = (code: number): string => NAMES.find(([, value]) => value === code)?.[0] ?? `code ${code}`;
 
@@ -34,6 +39,15 @@ export function resetByPeer(role: Role, streamId: number, code: number): MeshErr
     `peer reset stream ${streamId} with ${nameOf(code)}`,
     { origin: originOf(role), retry: refused ? "safe" : "never", context: { h2Code: code, streamId } },
   );
+}
+
+/** A request beyond the number of streams that we allow. */
+export function beyondLimit(streamId: number, limit: number): MeshError {
+  return new MeshError(ErrorCode.H2_STREAM_REFUSED, `stream ${streamId}: more than ${limit} at once`, {
+    origin: "downstream",
+    retry: "safe",
+    context: { h2Code: H2Code.REFUSED_STREAM, streamId },
+  });
 }
 
 /** The owner called `reset`. */

@@ -1,9 +1,11 @@
+import type { MeshError } from "../../errors/index.ts";
 import { H2Code, type HeaderList } from "../api.ts";
 import { headerFragment } from "../frames/decode-payload.ts";
 import { Flag } from "../frames/frame-type.ts";
 import { checkRequest, checkResponse, checkTrailers } from "../header-rules.ts";
 import { HpackDecoder } from "../hpack/decoder.ts";
 import type { SessionCore } from "./core.ts";
+import { beyondLimit, peerFault } from "./failures.ts";
 import { endRemote } from "./receive-data.ts";
 import { HEADER_TABLE_BYTES } from "./settings.ts";
 import type { Stream } from "./stream.ts";
@@ -109,19 +111,25 @@ export class HeaderReceiver {
   /** @param headers undefined when the list was too large */
   #onRequest(id: number, headers: HeaderList | undefined, endStream: boolean): void {
     const core = this.#core;
+    const { maxConcurrentStreams } = core.options;
     core.table.openedByPeer(id);
-    if (core.refusesStream(id) || core.table.size >= core.options.maxConcurrentStreams) {
-      core.life.refuse(id, H2Code.REFUSED_STREAM);
+    const isBeyond = core.table.size >= maxConcurrentStreams;
+    if (isBeyond || core.refusesStream(id)) {
+      this.#refuse(id, H2Code.REFUSED_STREAM, isBeyond ? beyondLimit(id, maxConcurrentStreams) : undefined);
       if (!core.flood.controlFrame()) core.fail(H2Code.ENHANCE_YOUR_CALM, "too many streams beyond the limit");
       return;
     }
-    const checked = headers === undefined ? undefined : checkRequest(headers, core.options.enablesConnectProtocol);
-    if (headers === undefined || checked?.ok !== true) {
-      core.life.refuse(id, headers === undefined ? H2Code.ENHANCE_YOUR_CALM : H2Code.PROTOCOL_ERROR);
+    const fault = this.#faultOf(id, headers);
+    if (headers === undefined || fault !== undefined) {
+      this.#refuse(id, headers === undefined ? H2Code.ENHANCE_YOUR_CALM : H2Code.PROTOCOL_ERROR, fault);
       if (!core.flood.reset()) core.fail(H2Code.ENHANCE_YOUR_CALM, "too many malformed requests");
       return;
     }
-    const stream = core.newStream(id);
+    this.#handOver(core.newStream(id), headers, endStream);
+  }
+
+  #handOver(stream: Stream, headers: HeaderList, endStream: boolean): void {
+    const core = this.#core;
     try {
       stream.handlers = core.handlers.onRequest?.(stream, headers, endStream);
     } catch (thrown) {
@@ -134,6 +142,26 @@ export class HeaderReceiver {
     }
     if (stream.handlers === undefined) core.life.resetForFault(stream, H2Code.REFUSED_STREAM, "no one serves it");
     else if (endStream) endRemote(core, stream);
+  }
+
+  #faultOf(id: number, headers: HeaderList | undefined): MeshError | undefined {
+    const { role, options } = this.#core;
+    if (headers === undefined) {
+      const message = `stream ${id}: header list of more than ${options.maxHeaderListBytes} bytes`;
+      return peerFault(role, H2Code.ENHANCE_YOUR_CALM, message);
+    }
+    const checked = checkRequest(headers, options.enablesConnectProtocol);
+    return checked.ok ? undefined : peerFault(role, H2Code.PROTOCOL_ERROR, `stream ${id}: ${checked.error}`);
+  }
+
+  /** @param error what the owner is told of it */
+  #refuse(id: number, code: number, error: MeshError | undefined): void {
+    this.#core.life.refuse(id, code);
+    try {
+      if (error !== undefined) this.#core.handlers.onRefused?.(error);
+    } catch {
+      // Nothing became of it; there is nothing that the owner's mistake could undo.
+    }
   }
 
   #onExisting(stream: Stream, headers: HeaderList | undefined, endStream: boolean): void {
