@@ -140,6 +140,20 @@ privileged("the node's probe rules", () => {
     await eventually("the repair is counted", () => host.repairs === 1);
   });
 
+  it("leaves the pods of an earlier process exempt until it is told who is still there", async () => {
+    await host.stop({ remove: false });
+    host = new HostGuard({ platform, netnsFd: world.node.fd, clock: systemClock, log: silentLogger });
+    await host.start();
+    expect(await askApp(world.node, pod.v4, APP)).toBe(PROBE);
+    await host.retain(new Set(["uid-b"]));
+    expect(await askApp(world.node, pod.v6, APP)).toBe("fd16:9254:7127:1337:ffff:ffff:ffff:ffff");
+    await host.stop({ remove: false });
+    host = new HostGuard({ platform, netnsFd: world.node.fd, clock: systemClock, log: silentLogger });
+    await host.start();
+    await host.retain(new Set());
+    expect(await askApp(world.node, pod.v4, APP)).toBe("10.88.0.1");
+  });
+
   it("does not mind other people's tables", async () => {
     const before = world.run("node", "nft", "list", "tables");
     masquerade(100);

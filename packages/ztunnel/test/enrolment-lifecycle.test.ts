@@ -141,6 +141,11 @@ privileged("enrolment", () => {
     enrolments.push(enrolment);
     return enrolment;
   }
+  /** Finds nothing before `until`. */
+  const waitingLocator = (until: Promise<void>): EnrolmentInit["locator"] => {
+    const inner = directoryLocator(platform, netnsDir);
+    return { locate: (pods) => until.then(() => inner.locate(pods)) };
+  };
   const stateOf = (enrolment: Enrolment): string => enrolment.status()[0]?.state ?? "none";
   const annotated = (value: string | undefined): Promise<true> =>
     eventually(`the annotation is ${value}`, () => source.annotation(KEY) === value);
@@ -166,6 +171,43 @@ privileged("enrolment", () => {
     ]);
     expect(enrolment.counts()).toEqual({ active: 1, pending: 0, started: 1, stopped: 0 });
     expect(enrolment.settled()).toBe(true);
+  });
+
+  it("exempts probes before anything is captured", async () => {
+    // What holds as soon as the rules are in: the data plane is asked only then.
+    let atAttach = "";
+    const { attach } = dataPlane;
+    dataPlane.attach = async (wanted) => {
+      await attach.call(dataPlane, wanted);
+      atAttach = await askApp(world.node, pod.v4, APP);
+    };
+    await start().start();
+    await annotated("enabled");
+    expect(atAttach).toBe("169.254.7.127");
+    expect(dataPlane.proxies.get(UID)?.captured).toEqual([]);
+  });
+
+  it("exempts the probes of pods that are captured already while it starts again", async () => {
+    const first = start();
+    await first.start();
+    await annotated("enabled");
+    await first.stop();
+    dataPlane.proxies.get(UID)?.close();
+    dataPlane.proxies.clear();
+    const held = Promise.withResolvers<void>();
+    let starting = false;
+    const { attach } = dataPlane;
+    dataPlane.attach = async (wanted) => {
+      starting = true;
+      await held.promise;
+      await attach.call(dataPlane, wanted);
+    };
+    const slow: typeof first = start({ locator: waitingLocator(held.promise) });
+    await slow.start();
+    expect(await askApp(world.node, pod.v4, APP)).toBe("169.254.7.127");
+    expect(starting).toBe(false);
+    held.resolve();
+    await eventually("it is served again", () => stateOf(slow) === "enrolled");
   });
 
   it("un-enrols gracefully: annotation first, new connections direct, live ones until they end, then no trace", async () => {

@@ -28,9 +28,10 @@ interface Redirection {
 }
 
 /**
- * A pod captured in its own network namespace. The order of `serve` is what keeps traffic safe: sockets listen before
- * the rules send anything to them (the kernel queues), the rules are in before anybody serves, everything is in before
- * the caller may say so. Rules go in even when the sockets fail: a labelled pod is cut off rather than in plaintext.
+ * A pod captured in its own network namespace. The order of `serve` is what keeps traffic safe: probes are exempt before
+ * anything is captured (afterwards policy would refuse the first of them), sockets listen before the rules send anything
+ * to them (the kernel queues), the rules are in before anybody serves, everything is in before the caller may say so.
+ * Rules go in even when what comes before them fails: a labelled pod is cut off rather than in plaintext.
  *
  * Parity: istio cni/pkg/nodeagent/server.go, AddPodToMesh and RemovePodFromMesh
  */
@@ -55,11 +56,12 @@ export class CapturedPod implements ServedPod {
 
   async serve(pod: WantedPod): Promise<void> {
     const netns = await this.#enterNetns(pod);
-    const listening = this.#listen(netns);
+    const unexempted = await this.#exemptProbes(pod);
+    const deaf = this.#listen(netns);
     await this.#redirect(netns, pod);
-    if (listening !== undefined) throw listening;
+    if (deaf !== undefined) throw deaf;
     await this.#attach(netns, pod);
-    await this.#exemptProbes(pod);
+    if (unexempted !== undefined) throw unexempted;
   }
 
   async release(): Promise<void> {
@@ -169,11 +171,18 @@ export class CapturedPod implements ServedPod {
     this.#stopListening();
   }
 
-  async #exemptProbes(pod: WantedPod): Promise<void> {
+  /** @returns why it failed, instead of throwing: the pod's own rules must not wait for the node's */
+  async #exemptProbes(pod: WantedPod): Promise<unknown> {
     const ips = pod.ips.join(",");
-    if (this.#exempt === ips) return;
-    await this.#init.host.setPod(pod.uid, pod.ips);
+    if (this.#exempt === ips) return undefined;
+    this.#exempt = "";
+    try {
+      await this.#init.host.setPod(pod.uid, pod.ips);
+    } catch (error) {
+      return error;
+    }
     this.#exempt = ips;
+    return undefined;
   }
 
   #stopListening(): void {

@@ -82,6 +82,8 @@ function capturingEnrolment(init: EnrolmentInit, dataPlane: DataPlane): Enrolmen
       // When the table cannot be written pods stay "pending"; it is tried again all the time.
       await host.start();
       await controller.start();
+      const wanted = controller.status().filter(({ inMesh }) => inMesh);
+      await host.retain(new Set(wanted.map(({ uid }) => uid))).catch(ignore);
     },
     stop: () => (stopping ??= stop()),
     status: () => controller.status(),
@@ -89,6 +91,9 @@ function capturingEnrolment(init: EnrolmentInit, dataPlane: DataPlane): Enrolmen
     settled: () => controller.settled(),
   };
 }
+
+/** The table is written again with every check. */
+const ignore = (): void => {};
 
 function controllerInit(init: EnrolmentInit) {
   return {

@@ -3,7 +3,7 @@ import type { Logger } from "@ambit/shared/log";
 import type { IpAddress } from "@ambit/shared/net";
 import type { Platform } from "@ambit/shared/platform";
 import type { Clock } from "@ambit/shared/time";
-import { hostRules, REMOVE_HOST_SCRIPT } from "./host-rules.ts";
+import { hostRules, REMOVE_HOST_SCRIPT, readProbedPods } from "./host-rules.ts";
 import { listNftTable, loadNftScript, nftGeneration } from "./nft.ts";
 import { HOST_TABLE } from "./redirect-constants.ts";
 
@@ -25,6 +25,7 @@ export interface HostGuardInit {
 export class HostGuard {
   readonly #init: HostGuardInit;
   readonly #pods = new Map<string, readonly IpAddress[]>();
+  readonly #inherited = new Set<string>();
   #installed: { readonly listing: string | undefined; readonly kernelGeneration: number } | undefined;
   #work: Promise<void> = Promise.resolve();
   #queued = false;
@@ -38,10 +39,22 @@ export class HostGuard {
     this.#init = init;
   }
 
-  /** Installs the table and begins to watch it; a failure is logged, and tried again with every check. */
+  /**
+   * Installs the table and begins to watch it; a failure is logged, and tried again with every check. The pods of an
+   * earlier process stay in it until `retain`: they are still captured, and their probes come all the time.
+   */
   async start(): Promise<void> {
     this.#cancelTimer = (): void => undefined;
+    await this.#inherit();
     await this.#check();
+  }
+
+  /** Forgets the pods of an earlier process but for these. */
+  async retain(uids: ReadonlySet<string>): Promise<void> {
+    const gone = [...this.#inherited].filter((uid) => !uids.has(uid));
+    this.#inherited.clear();
+    for (const uid of gone) this.#pods.delete(uid);
+    if (gone.length > 0) await this.#write();
   }
 
   /** How often the table had to be put back. */
@@ -54,6 +67,7 @@ export class HostGuard {
     // Delete first: of two pods that claim one address the one that came later has it.
     this.#pods.delete(uid);
     this.#pods.set(uid, ips);
+    this.#inherited.delete(uid);
     await this.#write();
   }
 
@@ -67,6 +81,18 @@ export class HostGuard {
     this.#cancelTimer = undefined;
     await this.#work.catch(() => undefined);
     if (options.remove) await loadNftScript(this.#init.platform, this.#init.netnsFd, REMOVE_HOST_SCRIPT);
+  }
+
+  async #inherit(): Promise<void> {
+    try {
+      const listing = await listNftTable(this.#init.platform, this.#init.netnsFd, HOST_TABLE);
+      for (const [uid, ips] of readProbedPods(listing ?? "")) {
+        this.#pods.set(uid, ips);
+        this.#inherited.add(uid);
+      }
+    } catch (error) {
+      this.#init.log.warn("cannot read the node's probe rules", { error: error as Error });
+    }
   }
 
   /** One writer at a time; changes that come while one waits are written together. */

@@ -1,6 +1,6 @@
 import { ipOf } from "@ambit/shared/net";
 import { describe, expect, it } from "@jest/globals";
-import { hostRules } from "./host-rules.ts";
+import { hostRules, readProbedPods } from "./host-rules.ts";
 import { nftFailureMessage } from "./nft.ts";
 
 describe("hostRules", () => {
@@ -21,6 +21,15 @@ describe("hostRules", () => {
     expect(one).toEqual(other);
     expect(one.script).toContain('10.0.0.1 comment "uid-1",\n      10.0.0.2 comment "uid-2"');
     expect(one.script).toContain('fd00::2 comment "uid-2"');
+  });
+
+  it("are read back as they were written, and nothing else is", () => {
+    const pods = new Map([
+      ["uid-1", [ipOf("10.0.0.1"), ipOf("fd00::1")]],
+      ["uid-2", [ipOf("10.0.0.2")]],
+    ]);
+    expect(readProbedPods(hostRules(pods).script)).toEqual(pods);
+    expect(readProbedPods('elements = { 999.1.1.1 comment "uid-3", 10.0.0.4 }')).toEqual(new Map());
   });
 
   it("gives an address that two pods claim to the later one", () => {

@@ -10,7 +10,7 @@
  * whoever registers last. Packets from outside that claim the probe address are dropped.
  */
 import { createHash } from "node:crypto";
-import { type IpAddress, isIpv4 } from "@ambit/shared/net";
+import { type IpAddress, isIpv4, parseIp } from "@ambit/shared/net";
 import { HOST_TABLE, PROBE_SOURCE_V4, PROBE_SOURCE_V6 } from "./redirect-constants.ts";
 
 /** Pods whose probes are exempt. A later entry wins an address that two claim. */
@@ -36,6 +36,16 @@ export function hostRules(pods: ProbedPods): { readonly script: string; readonly
   const generation = createHash("sha256").update(body).digest("hex").slice(0, 16);
   const table = `table inet ${HOST_TABLE} {\n  comment "gen=${generation}"\n${body}}\n`;
   return { generation, script: `${REMOVE_HOST_SCRIPT}${table}` };
+}
+
+/** The pods of a listed table. What is no address with a uid is left out. */
+export function readProbedPods(listing: string): ProbedPods {
+  const pods = new Map<string, IpAddress[]>();
+  for (const [, text = "", uid = ""] of listing.matchAll(/([0-9a-fA-F.:]+) comment "([^"]+)"/g)) {
+    const ip = parseIp(text);
+    if (ip.ok) pods.set(uid, [...(pods.get(uid) ?? []), ip.value]);
+  }
+  return pods;
 }
 
 function set(name: string, type: string, elements: readonly string[]): string {
