@@ -16,7 +16,7 @@ import { RequestInbox } from "./forward/request-inbox.ts";
 import { LiveRequest } from "./live-request.ts";
 import type { LiveTrafficSet } from "./live-traffic.ts";
 import type { RouteModel } from "./model/route-model.ts";
-import type { RequestRecord } from "./observe/index.ts";
+import { answerHeaders, DEFAULT_PROXY_HEADERS, type RequestRecord } from "./observe/index.ts";
 import { act, type ForwardServices } from "./phases/act.ts";
 import { askExternal } from "./phases/ask-external.ts";
 import { authenticate } from "./phases/authenticate.ts";
@@ -128,7 +128,8 @@ function answerWith(request: ArrivedRequest, stop: Stop, inbox: RequestInbox, st
   request.record.localResponse(stop.response, stop.policy);
   if (stop.message !== "") stages.onStopped(request, stop);
   inbox.body.discard();
-  sendResponse(request.exchange, stop.response);
+  const own = answerHeaders(request.chain.proxyHeaders ?? DEFAULT_PROXY_HEADERS, undefined);
+  sendResponse(request.exchange, stop.response, own);
 }
 
 /** A stage may refuse by throwing (an expression that would cost too much, a client that left); all else is a bug. */

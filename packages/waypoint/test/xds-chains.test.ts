@@ -13,6 +13,7 @@ import { GrpcWebSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/gr
 import { HeaderMutationSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/header_mutation/v3/header_mutation";
 import { JwtAuthenticationSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/jwt_authn/v3/config";
 import { RBACSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/rbac/v3/rbac";
+import { RouterSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/router/v3/router";
 import { ExtAuthzSchema as NetworkExtAuthzSchema } from "@ambit/envoy-api/envoy/extensions/filters/network/ext_authz/v3/ext_authz";
 import { HttpConnectionManagerSchema } from "@ambit/envoy-api/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager";
 import { RBACSchema as NetworkRbacSchema } from "@ambit/envoy-api/envoy/extensions/filters/network/rbac/v3/rbac";
@@ -306,6 +307,22 @@ describe("settings of an HTTP chain", () => {
   it("tells the application who called where that is wanted", () => {
     const { chain } = withFilters([["istio.waypoint.xfcc_client_identity", pack(HeaderMutationSchema, {})]]);
     expect((chain as HttpChain).forwardedClientCert).toBe("replace-with-peer");
+  });
+
+  it("adds and leaves out headers of the proxy as asked, and its own name only where somebody chose it", () => {
+    const of = (json: JsonObject) => (withSettings(json).chain as HttpChain).proxyHeaders;
+    const plain = { server: undefined, givesRequestId: true, tellsServiceTime: true, tellsPort: false };
+    expect(of({})).toEqual(plain);
+    expect(of({ serverName: "istio-envoy" })).toEqual(plain);
+    expect(of({ serverName: "shop", generateRequestId: false, appendXForwardedPort: true })).toEqual({
+      ...plain,
+      server: "shop",
+      givesRequestId: false,
+      tellsPort: true,
+    });
+    expect(of({ serverName: "shop", serverHeaderTransformation: "PASS_THROUGH" })).toEqual(plain);
+    const hidden = withFilters([["router", pack(RouterSchema, { suppressEnvoyHeaders: true })]]).chain as HttpChain;
+    expect(hidden.proxyHeaders?.tellsServiceTime).toBe(false);
   });
 
   it("has the rest of them", () => {

@@ -17,6 +17,7 @@ import {
   gatewayAccount,
   gatewayAddresses,
   gatewayListeners,
+  infrastructureAnnotation,
   labelsAndAnnotations,
   SERVICE_NAME_LABEL,
   selectorOf,
@@ -28,6 +29,7 @@ import {
 } from "./object-facts.ts";
 import { readPeerAuthentication } from "./peer-authentication-fact.ts";
 import { waypointFacts } from "./waypoint/object-facts.ts";
+import { CLIENT_IDENTITY_ANNOTATION } from "./waypoint/proxy-headers.ts";
 
 type Entry = readonly [FactKey<unknown>, unknown];
 
@@ -118,7 +120,9 @@ function gatewayFacts(object: KubeObject): readonly Entry[] {
   const network = labelsOf(object)["topology.istio.io/network"];
   const hbone = listeners.find(({ protocol }) => protocol === "HBONE");
   const account = gatewayAccount(object);
-  const gateway = { className, account, ...labelsAndAnnotations(object), ...addresses, listeners };
+  const tellsClientIdentity = infrastructureAnnotation(object, CLIENT_IDENTITY_ANNOTATION) === "true";
+  const facts = labelsAndAnnotations(object);
+  const gateway = { className, account, tellsClientIdentity, ...facts, ...addresses, listeners };
   const [address] = addresses.ips;
   return [
     entry(fact.gateway(namespaceOf(object), object.metadata.name), gateway),

@@ -115,6 +115,8 @@ export interface GatewayFact {
   readonly account: string;
   readonly labels: Labels;
   readonly annotations: Labels;
+  /** Destinations behind it are told who the client is. */
+  readonly tellsClientIdentity: boolean;
   readonly hostnames: readonly string[];
   readonly ips: readonly IpAddress[];
   readonly listeners: readonly GatewayListener[];

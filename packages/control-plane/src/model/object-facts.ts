@@ -75,6 +75,13 @@ export function gatewayAddresses(object: KubeObject) {
 export const gatewayAccount = (gateway: KubeObject): string =>
   annotationsOf(gateway)["gateway.istio.io/service-account"] || waypointName(gateway);
 
+/** An annotation that a Gateway's pods get: of its infrastructure, or its own where it says nothing of one. */
+export function infrastructureAnnotation(gateway: KubeObject, name: string): string {
+  const infrastructure = gateway.spec?.["infrastructure"];
+  if (infrastructure === undefined) return annotationsOf(gateway)[name] ?? "";
+  return textAt(recordAt(recordAt(gateway.spec, "infrastructure"), "annotations"), name);
+}
+
 export function gatewayListeners(object: KubeObject) {
   return recordsAt(object.spec, "listeners").map((listener) => {
     const namespaces = recordAt(recordAt(listener, "allowedRoutes"), "namespaces");

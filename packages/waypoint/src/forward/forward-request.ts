@@ -16,7 +16,14 @@ import {
 import type { Cluster, Endpoint } from "../balance/model.ts";
 import { failureOutcome, type RequestTimer } from "../failure-outcome.ts";
 import type { BodyLength, DownstreamExchange, ResponseHead, UpstreamConnection } from "../http/message.ts";
-import { type OpenAttempt, type PeerInfo, type RequestRecorder, randomSpanId } from "../observe/index.ts";
+import {
+  answerHeaders,
+  DEFAULT_PROXY_HEADERS,
+  type OpenAttempt,
+  type PeerInfo,
+  type RequestRecorder,
+  randomSpanId,
+} from "../observe/index.ts";
 import type { RequestPermit } from "../policy/model.ts";
 import type { RoutedContext } from "../request-context.ts";
 import { readGrpcStatus } from "../respond/index.ts";
@@ -375,9 +382,10 @@ class ForwardedRequest implements AttemptOwner, InboxOwner {
   #responseHeaders(head: ResponseHead): HeaderList {
     const { context, facts, hash, responseHeaders, clock } = this.#init;
     const mutated = mutateResponse(context, head, { ...facts, upstreamHost: this.#attempt?.endpoint?.key });
+    const { proxyHeaders = DEFAULT_PROXY_HEADERS } = context.chain;
     const serviceMs = Math.round(clock.monotonic() - this.#attemptStartedMs);
     return [
-      ...replaced(mutated, [["x-envoy-upstream-service-time", String(serviceMs)], ...responseHeaders.set]),
+      ...replaced(mutated, [...answerHeaders(proxyHeaders, serviceMs), ...responseHeaders.set]),
       ...responseHeaders.append,
       ...hash.setCookies.map((value) => ["set-cookie", value] as const),
     ];

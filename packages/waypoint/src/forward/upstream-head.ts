@@ -2,7 +2,7 @@
 import { ok, type Result } from "@ambit/shared/errors";
 import type { HeaderList } from "@ambit/shared/http2";
 import type { OutgoingRequest, ResponseHead } from "../http/message.ts";
-import { withRequestId, withTrace } from "../observe/index.ts";
+import { DEFAULT_PROXY_HEADERS, identified, withTrace } from "../observe/index.ts";
 import type { RoutedContext } from "../request-context.ts";
 import { withAttempt } from "../retry/index.ts";
 import {
@@ -41,13 +41,14 @@ export function requestTemplate(
     level ? [level.request] : [],
   );
   const mutated = mutateHeaders(withoutControlFields(context.headers), levels, resolverOf(facts));
+  const { proxyHeaders = DEFAULT_PROXY_HEADERS } = context.chain;
   const { method, scheme, upgrade } = exchange.head;
   return ok({
     method,
     scheme,
     authority: target.value.authority,
     path: target.value.path,
-    headers: replaced(withRequestId(mutated, context.requestId), target.value.headers),
+    headers: replaced(identified(mutated, context.requestId, proxyHeaders), target.value.headers),
     ...(upgrade === undefined ? {} : { upgrade }),
   });
 }

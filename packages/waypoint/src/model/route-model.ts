@@ -6,6 +6,7 @@ import type { IpAddress } from "@ambit/shared/net";
 import type { JwtAuthentication } from "../authenticate/model.ts";
 import type { Cluster } from "../balance/model.ts";
 import type { AccessLogging, TelemetryConfig, Tracing } from "../observe/model.ts";
+import type { ProxyHeaders } from "../observe/proxy-headers.ts";
 import type { HttpAuthorization, TcpAuthorization } from "../policy/model.ts";
 import type { RouteTable } from "../route/model.ts";
 
@@ -60,6 +61,8 @@ export interface HttpChain extends ChainBase {
   /** Upgrades that may pass, lower case. */
   readonly upgrades: readonly string[];
   readonly forwardedClientCert: "sanitize" | "replace-with-peer" | "forward";
+  /** Default: `DEFAULT_PROXY_HEADERS`. */
+  readonly proxyHeaders?: ProxyHeaders;
   /** So many proxies before us may be believed in X-Forwarded-For; undefined and 0 = none. */
   readonly trustedHops?: number;
   readonly authentication: JwtAuthentication | undefined;

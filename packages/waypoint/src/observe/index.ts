@@ -37,6 +37,7 @@ export {
   type OtlpTransportInit,
   type SendOutcome,
 } from "./otlp-transport.ts";
+export { answerHeaders, DEFAULT_PROXY_HEADERS, identified, type ProxyHeaders, withPort } from "./proxy-headers.ts";
 export { randomSpanId } from "./random-ids.ts";
 export { REQUEST_ID_HEADER, requestIdOf, withRequestId } from "./request-id.ts";
 export { createRequestMetrics, ISTIO_BUCKETS, type RequestMetrics, type TcpMeter } from "./request-metrics.ts";

@@ -1,6 +1,6 @@
 /** Phase 1: the one form of path, authority and headers that router, policies and upstream all see. */
 import { ErrorCode } from "@ambit/shared/errors";
-import { sanitizeCaller } from "../observe/index.ts";
+import { DEFAULT_PROXY_HEADERS, sanitizeCaller, withPort } from "../observe/index.ts";
 import type { ArrivedRequest, NormalRequest } from "../request-context.ts";
 import { normalizeAuthority, normalizePath } from "../route/index.ts";
 import { refuse, type Stop } from "./stop.ts";
@@ -19,5 +19,7 @@ export function normalizeRequest(arrived: ArrivedRequest, localPrincipal: string
   if (!authority.ok) return refuse(arrived, ErrorCode.REQUEST_MALFORMED, { message: authority.error });
   const peers = { peerPrincipal: tunnel.peerPrincipal, localPrincipal };
   const headers = sanitizeCaller(head.headers, head.scheme, chain.forwardedClientCert, peers);
-  return { ...arrived, path: path.value, authority: authority.value, headers };
+  const port = chain.service?.port ?? tunnel.destination.port;
+  const told = withPort(headers, port, chain.proxyHeaders ?? DEFAULT_PROXY_HEADERS);
+  return { ...arrived, path: path.value, authority: authority.value, headers: told };
 }

@@ -3,8 +3,10 @@ import {
   HttpConnectionManager_ForwardClientCertDetails as ClientCert,
   HttpConnectionManager_PathWithEscapedSlashesAction as EscapedSlashes,
   type HttpConnectionManager,
+  HttpConnectionManager_ServerHeaderTransformation as ServerHeader,
 } from "@ambit/envoy-api/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager";
 import type { HttpChain, PathRules } from "../model/route-model.ts";
+import type { ProxyHeaders } from "../observe/proxy-headers.ts";
 import type { RouteTable } from "../route/model.ts";
 import { compileAccessLogs } from "./compile-access-logs.ts";
 import { type CompiledFilters, compileHttpFilters } from "./compile-http-filters.ts";
@@ -43,6 +45,7 @@ export function compileHttpChain(
       .filter(({ enabled }) => enabled !== false)
       .map(({ upgradeType }) => upgradeType.toLowerCase()),
     forwardedClientCert: forwardedClientCert(manager, filters),
+    proxyHeaders: proxyHeaders(manager, filters),
     authentication: filters.authentication,
     authorization: { custom: filters.custom, rules: filters.rules },
     routes,
@@ -101,6 +104,23 @@ function pathRules(manager: HttpConnectionManager, context: CompileContext): Pat
   // Merging alone is not one of Istio's modes; with the dots resolved as well, it is the safer neighbour.
   const normalization = manager.mergeSlashes ? merged : manager.normalizePath === true ? "base" : "none";
   return { normalization, escapedSlashes: rejects ? "reject" : unescapes ? "unescape-and-forward" : "keep" };
+}
+
+/** Envoy's own name, and Istio's. */
+const OWN_NAMES: ReadonlySet<string> = new Set(["", "envoy", "istio-envoy"]);
+
+/** Differs: an answer keeps the application's `server` unless the configuration asks for a name of somebody's choice. */
+function proxyHeaders(
+  { serverName, serverHeaderTransformation, generateRequestId, appendXForwardedPort }: HttpConnectionManager,
+  { hidesEnvoyHeaders }: CompiledFilters,
+): ProxyHeaders {
+  const overwrites = serverHeaderTransformation === ServerHeader.OVERWRITE && !OWN_NAMES.has(serverName);
+  return {
+    server: overwrites ? serverName : undefined,
+    givesRequestId: generateRequestId ?? true,
+    tellsServiceTime: !hidesEnvoyHeaders,
+    tellsPort: appendXForwardedPort,
+  };
 }
 
 function forwardedClientCert(

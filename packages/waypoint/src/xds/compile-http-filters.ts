@@ -32,6 +32,7 @@ export interface CompiledFilters {
   /** For every route that has none of its own. */
   readonly fault: FaultPolicy | undefined;
   readonly setsClientCert: boolean;
+  readonly hidesEnvoyHeaders: boolean;
   readonly telemetry: TelemetryConfig;
 }
 
@@ -40,7 +41,6 @@ const CLIENT_CERT_FILTER = "istio.waypoint.xfcc_client_identity";
 
 /** Filters that only observe, or whose work is done by the stages anyway. */
 const IGNORED: ReadonlySet<string> = new Set([
-  RouterSchema.typeName,
   GrpcStatsSchema.typeName,
   CorsSchema.typeName,
   SetFilterStateSchema.typeName,
@@ -62,6 +62,7 @@ class HttpFilterCompiler {
   #authentication: JwtAuthentication | undefined;
   #fault: FaultPolicy | undefined;
   #setsClientCert = false;
+  #hidesEnvoyHeaders = false;
   #telemetry: TelemetryConfig = ALL_METRICS;
 
   constructor(context: CompileContext) {
@@ -123,6 +124,10 @@ class HttpFilterCompiler {
       this.#context.note("grpc_web: gRPC-Web requests are forwarded as they are, not translated");
       return true;
     }
+    if (typeName === RouterSchema.typeName) {
+      this.#hidesEnvoyHeaders ||= fromBinary(RouterSchema, config.value).suppressEnvoyHeaders;
+      return true;
+    }
     if (name === CLIENT_CERT_FILTER) {
       this.#setsClientCert = true;
       return true;
@@ -143,6 +148,7 @@ class HttpFilterCompiler {
       rules: this.#rules,
       fault: this.#fault,
       setsClientCert: this.#setsClientCert,
+      hidesEnvoyHeaders: this.#hidesEnvoyHeaders,
       telemetry: this.#telemetry,
     };
   }

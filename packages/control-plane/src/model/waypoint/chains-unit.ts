@@ -84,7 +84,6 @@ function httpOf({ backends, front, guards, settings, consumers }: ChainContext, 
     guards: { ...guards, http: { ...guards.http, rules: [...guards.http.rules, ...ofRoutes] } },
     routes: { case: "rds", value: { configSource: ADS, routeConfigName: name } },
     settings: settings.http,
-    stats: settings.stats,
   });
   return create(FilterChainSchema, chain);
 }

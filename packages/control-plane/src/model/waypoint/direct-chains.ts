@@ -24,7 +24,6 @@ const chainsOf = ({ guards, settings }: DirectChainsInit): readonly Init<typeof 
     protocol: "undeclared",
     guards,
     settings: settings.http,
-    stats: settings.stats,
     routes: {
       case: "routeConfig",
       value: {

@@ -16,15 +16,21 @@ import { SERVER_NAME } from "./connect-listeners.ts";
 import type { PortProtocol } from "./derived-facts.ts";
 import type { Guards, HttpFilterInit } from "./guards.ts";
 import { duration, filter, type Init } from "./proto.ts";
+import { clientIdentity, type ManagerHeaders } from "./proxy-headers.ts";
 
 type ChainInit = Init<typeof FilterChainSchema>;
 type HcmInit = Init<typeof HttpConnectionManagerSchema>;
 
-/** Settings of the mesh that reach the connection manager. */
-export type HttpSettings = Pick<
-  HcmInit,
-  "accessLog" | "tracing" | "normalizePath" | "mergeSlashes" | "pathWithEscapedSlashesAction"
->;
+/** Settings of the mesh that reach an HTTP chain. */
+export interface HttpSettings {
+  readonly manager?: ManagerHeaders &
+    Pick<HcmInit, "accessLog" | "tracing" | "normalizePath" | "mergeSlashes" | "pathWithEscapedSlashesAction">;
+  /** Configuration of `istio.stats`. */
+  readonly stats?: JsonObject | undefined;
+  /** Destinations are told who the client is. */
+  readonly tellsClientIdentity?: boolean;
+  readonly hidesEnvoyHeaders?: boolean;
+}
 
 export interface HttpChainInit {
   readonly name: string;
@@ -33,7 +39,6 @@ export interface HttpChainInit {
   readonly guards: Guards;
   readonly routes: NonNullable<HcmInit["routeSpecifier"]>;
   readonly settings?: HttpSettings;
-  readonly stats?: JsonObject | undefined;
 }
 
 /** Istio's proxies have this filter, Envoy has not. */
@@ -41,20 +46,20 @@ const STATS_FILTER = "istio.stats";
 const STATS_TYPE = "type.googleapis.com/stats.PluginConfig";
 
 export function httpChain(init: HttpChainInit): ChainInit {
-  const { name, port, protocol, guards, stats } = init;
+  const { name, port, protocol, guards, settings = {} } = init;
   const isHttp2 = protocol === "http2" || protocol === "grpc" || protocol === "grpc-web";
   const manager: HcmInit = {
     statPrefix: `inbound_0.0.0.0_${port};`,
     routeSpecifier: init.routes,
     normalizePath: true,
-    ...init.settings,
+    serverName: SERVER_NAME,
+    ...settings.manager,
     upgradeConfigs: [{ upgradeType: "websocket" }],
     streamIdleTimeout: duration(0),
     useRemoteAddress: false,
-    serverName: SERVER_NAME,
     proxy100Continue: true,
     ...(isHttp2 && { http2ProtocolOptions: {} }),
-    httpFilters: httpFilters(protocol, guards, stats),
+    httpFilters: httpFilters(protocol, guards, settings),
   };
   return {
     name,
@@ -66,9 +71,11 @@ export function httpChain(init: HttpChainInit): ChainInit {
 function httpFilters(
   protocol: PortProtocol,
   { http }: Guards,
-  stats: JsonObject | undefined,
+  { stats, tellsClientIdentity, hidesEnvoyHeaders }: HttpSettings,
 ): readonly HttpFilterInit[] & HttpConnectionManager["httpFilters"] {
   const filters: readonly HttpFilterInit[] = [
+    // First: an external authorizer may want to know, too.
+    ...(tellsClientIdentity ? [clientIdentity()] : []),
     ...http.custom,
     ...http.tokens,
     ...http.rules,
@@ -80,7 +87,7 @@ function httpFilters(
     ...(stats ? [statsFilter(stats)] : []),
     filter("envoy.filters.http.fault", HTTPFaultSchema),
     filter("envoy.filters.http.cors", CorsSchema),
-    filter("envoy.filters.http.router", RouterSchema),
+    filter("envoy.filters.http.router", RouterSchema, hidesEnvoyHeaders ? { suppressEnvoyHeaders: true } : {}),
   ];
   return filters as never;
 }

@@ -19,6 +19,8 @@ export interface MeshConfigFact {
     readonly maxPathTagLength: number | undefined;
     readonly customTags: Fields;
   };
+  /** `defaultConfig.proxyHeaders`. */
+  readonly proxyHeaders: Fields;
   readonly pathNormalization: "DEFAULT" | "NONE" | "BASE" | "MERGE_SLASHES" | "DECODE_AND_MERGE_SLASHES";
   /** As written, such as `10s`; empty when not given. */
   readonly connectTimeout: string;
@@ -35,6 +37,7 @@ export const NO_MESH_CONFIG: MeshConfigFact = Object.freeze({
   accessLogFormat: "",
   accessLogEncoding: "TEXT",
   tracing: { sampling: undefined, maxPathTagLength: undefined, customTags: {} },
+  proxyHeaders: {},
   pathNormalization: "DEFAULT",
   connectTimeout: "",
   trustDomainAliases: [],
@@ -60,6 +63,7 @@ export function readMeshConfig(configMap: KubeObject): MeshConfigFact {
     accessLogFormat: textAt(mesh, "accessLogFormat"),
     accessLogEncoding: textAt(mesh, "accessLogEncoding") === "JSON" ? "JSON" : "TEXT",
     tracing: tracingDefaults(recordAt(recordAt(mesh, "defaultConfig"), "tracing")),
+    proxyHeaders: recordAt(recordAt(mesh, "defaultConfig"), "proxyHeaders"),
     pathNormalization: NORMALIZATIONS.find((each) => each === normalization) ?? "DEFAULT",
     connectTimeout: textAt(mesh, "connectTimeout"),
     trustDomainAliases: textsAt(mesh, "trustDomainAliases"),

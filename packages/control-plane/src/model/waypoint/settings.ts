@@ -11,12 +11,13 @@ import type { MeshConfigFact } from "./mesh-config.ts";
 import { statsConfig } from "./metric-overrides.ts";
 import { type PolicySubject, policiesFor } from "./policies/attached.ts";
 import { meshConfigOf, providerTarget } from "./policies/guards-of.ts";
+import { hidesEnvoyHeaders, managerHeaders } from "./proxy-headers.ts";
 import { tracingOf } from "./tracing.ts";
 
 export interface ChainSettings {
   readonly http: HttpSettings;
   readonly tcp: NonNullable<TcpChainInit["settings"]>;
-  /** Configuration of `istio.stats`; undefined where nothing is overridden. */
+  /** Configuration of `istio.stats`, for TCP; undefined where nothing is overridden. */
   readonly stats?: JsonObject | undefined;
   /** Clusters that spans and logs are sent to. */
   readonly subUnits: readonly string[];
@@ -27,13 +28,29 @@ export function settingsOf(reader: FactReader, subject: PolicySubject, mesh: Mes
   const telemetries = telemetriesFor(reader, subject, mesh);
   const findTarget = targetFinder(reader, subject.gateway, mesh);
   const logs = accessLogs(config, telemetries, findTarget);
+  const stats = statsConfig(telemetries, config);
   const tracing = tracingOf(config, telemetries, serviceName(subject), findTarget);
   return {
-    http: { ...normalization(config), accessLog: [...logs.http], ...(tracing.config && { tracing: tracing.config }) },
+    http: {
+      manager: {
+        ...normalization(config),
+        ...managerHeaders(config.proxyHeaders),
+        accessLog: [...logs.http],
+        ...(tracing.config && { tracing: tracing.config }),
+      },
+      stats,
+      tellsClientIdentity: gatewayOf(reader, subject)?.tellsClientIdentity ?? false,
+      hidesEnvoyHeaders: hidesEnvoyHeaders(config.proxyHeaders),
+    },
     tcp: { accessLog: [...logs.tcp] },
-    stats: statsConfig(telemetries, config),
+    stats,
     subUnits: [...new Set([...logs.subUnits, ...tracing.subUnits])].sort(),
   };
+}
+
+function gatewayOf(reader: FactReader, { gateway }: PolicySubject) {
+  const [namespace = "", name = ""] = gateway.split("/");
+  return reader.read(fact.gateway(namespace, name))[0];
 }
 
 /** Where a waypoint finds the services of providers. */
@@ -58,7 +75,7 @@ function serviceName({ gateway }: PolicySubject): string {
   return `${name}.${namespace}`;
 }
 
-function normalization({ pathNormalization }: MeshConfigFact): HttpSettings {
+function normalization({ pathNormalization }: MeshConfigFact): HttpSettings["manager"] {
   const decodes = pathNormalization === "DECODE_AND_MERGE_SLASHES";
   return {
     normalizePath: pathNormalization !== "NONE",
