@@ -279,6 +279,21 @@ describe("case 55: where a consumer route sends", () => {
     expect(messageOf(waypoint, "ResolvedRefs")).toMatch(/more requests than clients make/);
   });
 
+  it("says when a backend is behind another waypoint, which alone may reach it", () => {
+    const own = OWN.replace(
+      "name: own, namespace: bank",
+      "name: own, namespace: bank, labels: { istio.io/use-waypoint: theirs }",
+    );
+    const rule = "{ backendRefs: [{ name: own, port: 80 }] }";
+    const waypoint = new TestWaypoint(SHOP + own + consumer(rule));
+    expect(verdicts(waypoint)).toContain("PartiallyInvalid True UnsupportedValue");
+    expect(messageOf(waypoint, "PartiallyInvalid")).toBe(
+      "Service bank/own is behind a waypoint of its own and refuses shop/wp: requests to it fail",
+    );
+    waypoint.apply(OWN);
+    expect(verdicts(waypoint)).not.toContain("PartiallyInvalid True UnsupportedValue");
+  });
+
   it("is pods of its own namespace, and no address that somebody wrote down", () => {
     const slice = `apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: { name: s, namespace: bank, labels: { kubernetes.io/service-name: own } }\naddressType: IPv4\nports: [{ name: http, port: 8080 }]\nendpoints: [{ addresses: [127.0.0.1] }]\n---\n`;
     const entry = `apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: { name: e, namespace: bank, labels: { app: own, networking.istio.io/tunnel: http } }\nspec: { address: 10.0.0.1, labels: { app: own, networking.istio.io/tunnel: http } }\n---\n`;

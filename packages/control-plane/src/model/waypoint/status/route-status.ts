@@ -53,12 +53,13 @@ function parentStatus(context: RouteContext, ref: Fields, kind: "Service" | "Ser
   const front = frontOf(context, ref, kind);
   const place = front && placeOf(context, ref, front);
   const accepted = acceptedCondition(context.route, ref, place);
-  const problems = ruleProblems(context.route);
+  const targets = place ? targetsOf(context, place) : [];
+  const problems = [...ruleProblems(context.route), ...(place ? closedBackends(context, place.front, targets) : [])];
   return {
     fields: { parentRef: ref, controllerName: CONTROLLER },
     conditions: [
       accepted,
-      resolvedRefs(context, place),
+      resolvedRefs(place ? targets : unplacedTargets(context)),
       ...(front ? [resolvedWaypoints(front)] : []),
       ...(problems.length > 0 ? [partiallyInvalid(problems)] : []),
     ],
@@ -142,17 +143,16 @@ function limitMessage(route: KubeObject, front: ServiceFront, beyond: Bound): st
 const isSame = (a: KubeObject, b: KubeObject): boolean =>
   a.kind === b.kind && a.metadata.name === b.metadata.name && namespaceOf(a) === namespaceOf(b);
 
-function resolvedRefs({ reader, route, mesh }: RouteContext, place: Place | undefined): Condition {
-  const problems = place ? refProblems({ reader, route, mesh }, place) : unplacedProblems({ reader, route, mesh });
+function resolvedRefs(targets: readonly Backend[]): Condition {
+  const problems = targets.flatMap(({ problem }) => problem ?? []);
   const [first] = problems;
   if (!first) return { type: "ResolvedRefs", status: "True", reason: "ResolvedRefs", message: "" };
   const message = `${shownList(problems.map((each) => each.message))}; their share of requests is answered 500`;
   return { type: "ResolvedRefs", status: "False", reason: first.reason, message };
 }
 
-type Problem = NonNullable<Backend["problem"]>;
-
-function refProblems({ reader, route, mesh }: RouteContext, { front, ports, consumer }: Place): readonly Problem[] {
+/** Whatever the route sends to, mirrors among it. */
+function targetsOf({ reader, route, mesh }: RouteContext, { front, ports, consumer }: Place): readonly Backend[] {
   const gateway = front.gateways[0] ?? "";
   const backends = { reader, mesh, gateway, protocol: "http" as const };
   // What a producer's route may name does not depend on the port.
@@ -165,19 +165,38 @@ function refProblems({ reader, route, mesh }: RouteContext, { front, ports, cons
       ...(consumer && { consumer: { skippedPolicy: skippedPolicy(backends, front, port) } }),
     };
     return recordsAt(route.spec, "rules").flatMap((rule) => [
-      ...ruleBackends(on, rule).flatMap(({ backend }) => backend.problem ?? []),
-      ...mirrorRefs(rule).flatMap((ref) => backendOf(backends, ref, mirrorIdentity(on)).problem ?? []),
+      ...ruleBackends(on, rule).map(({ backend }) => backend),
+      ...mirrorRefs(rule).map((ref) => backendOf(backends, ref, mirrorIdentity(on))),
     ]);
   });
 }
 
 /** Of a route whose parent does not exist. */
-function unplacedProblems({ reader, route, mesh }: RouteContext): readonly Problem[] {
+function unplacedTargets({ reader, route, mesh }: RouteContext): readonly Backend[] {
   const identity = { kind: route.kind, namespace: namespaceOf(route) };
   const backends = { reader, mesh, gateway: "", protocol: "http" as const };
   return recordsAt(route.spec, "rules")
     .flatMap((rule) => [...recordsAt(rule, "backendRefs"), ...mirrorRefs(rule)])
-    .flatMap((ref) => backendOf(backends, ref, identity).problem ?? []);
+    .map((ref) => backendOf(backends, ref, identity));
+}
+
+/** Backends whose pods let in another waypoint alone: this one is refused there. */
+function closedBackends(
+  { reader, mesh }: RouteContext,
+  parent: ServiceFront,
+  targets: readonly Backend[],
+): readonly string[] {
+  const own = parent.gateways.map((gateway) => {
+    const [namespace = "", name = ""] = gateway.split("/");
+    const account = reader.read(fact.gateway(namespace, name))[0]?.account ?? "";
+    return `${mesh.trustDomain}/ns/${namespace}/sa/${account}`;
+  });
+  return targets.flatMap(({ front }) => {
+    const requirement = front && reader.read(fact.requirement(front.key))[0];
+    if (!requirement || own.length === 0 || own.some((each) => requirement.principals.includes(each))) return [];
+    const shown = `${front.kind} ${front.namespace}/${front.name}`;
+    return [`${shown} is behind a waypoint of its own and refuses ${parent.gateways.join(", ")}: requests to it fail`];
+  });
 }
 
 const mirrorRefs = (rule: Fields): readonly Fields[] =>
