@@ -6,6 +6,7 @@ import { mkdir } from "node:fs/promises";
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import { MESSAGE_LIMITS } from "@ambit/shared/grpc";
 import { createFolderSource } from "@ambit/shared/kube";
+import { within } from "@ambit/shared/lifecycle";
 import type { LogSystem } from "@ambit/shared/log";
 import { formatSocketAddress, type SocketAddress } from "@ambit/shared/net";
 import type { Clock } from "@ambit/shared/time";
@@ -29,6 +30,8 @@ export interface ControlPlane {
 }
 
 const STOP_GRACE_MS = 1_000;
+/** A write to the objects that takes longer than this hangs: a disk that is gone. */
+const STOP_WRITES_MS = 5_000;
 /** Pings find dead proxies; a proxy may ping as often as it likes between its calls. */
 const SERVER_OPTIONS = {
   ...MESSAGE_LIMITS,
@@ -95,8 +98,8 @@ export async function startControlPlane(config: ControlPlaneConfig, seams: Contr
     admin: admin.address,
     async stop() {
       credentials.stop();
-      await source.stop();
-      await state.stop();
+      const quiet = await within(Promise.all([state.stop(), source.stop()]), STOP_WRITES_MS, clock);
+      if (!quiet) logs.scope("app").warn("leaving while a status is being written", { waited_ms: STOP_WRITES_MS });
       await Promise.all([stopServer(server), admin.close(STOP_GRACE_MS)]);
     },
   };

@@ -133,11 +133,11 @@ export class MeshState {
     });
   }
 
-  /** Resolves when nothing more will be written to objects. */
+  /** Resolves when nothing more will be written to objects: after the write that is under way. */
   stop(): Promise<void> {
     this.#progress.stop();
     this.ads.stop();
-    return this.#statuses.settled();
+    return this.#statuses.stop();
   }
 
   #createAds(authenticate: AuthenticateCaller): AdsService {

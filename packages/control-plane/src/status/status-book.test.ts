@@ -7,6 +7,8 @@ const KEY = "AuthorizationPolicy/shop/deny" as ObjectKey;
 const accepted: Condition = { type: "Accepted", status: "True", reason: "Accepted", message: "" };
 const rejected: Condition = { type: "Accepted", status: "False", reason: "UnsupportedValue", message: "spec.rules[0]" };
 
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
 function writer(fail: () => boolean = () => false, generation: () => number | undefined = () => undefined) {
   const patches: unknown[] = [];
   const failures: string[] = [];
@@ -65,6 +67,26 @@ describe("StatusBook", () => {
     status.set(new Map([[KEY, { conditions: [accepted], parents: [part] }]]));
     await status.settled();
     expect(said()[1]).toEqual(['"observedGeneration":3', '"observedGeneration":3']);
+  });
+
+  it("stops after the write under way, and writes nothing that waited behind it", async () => {
+    const writes: (() => void)[] = [];
+    const source = { patch: () => new Promise<void>((resolve) => void writes.push(resolve)) };
+    const status = new StatusBook({ source, now: () => 0, onFailure: () => {} });
+    const keys = ["a", "b", "c"].map((name) => `AuthorizationPolicy/shop/${name}` as ObjectKey);
+    status.set(new Map(keys.map((key) => [key, { conditions: [accepted] }])));
+    await settled();
+    let isStopped = false;
+    const stopped = status.stop().then(() => {
+      isStopped = true;
+    });
+    await settled();
+    expect([writes.length, isStopped]).toEqual([1, false]);
+    writes[0]?.();
+    await stopped;
+    status.set(new Map([[KEY, { conditions: [accepted] }]]));
+    await settled();
+    expect(writes).toHaveLength(1);
   });
 
   it("reports a failed write and tries again with the next change", async () => {

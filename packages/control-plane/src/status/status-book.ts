@@ -21,6 +21,7 @@ export class StatusBook {
   readonly #current = new Map<ObjectKey, ObjectStatus>();
   readonly #written = new Map<ObjectKey, string>();
   #tail: Promise<void> = Promise.resolve();
+  #stopped = false;
 
   constructor(init: StatusBookInit) {
     this.#init = init;
@@ -48,6 +49,15 @@ export class StatusBook {
     return this.#current.get(key);
   }
 
+  /**
+   * Resolves once the write under way has ended. What waits behind it is left to the next start, which finds out what is
+   * missing by itself.
+   */
+  stop(): Promise<void> {
+    this.#stopped = true;
+    return this.#tail;
+  }
+
   /** Resolves once everything asked for so far was tried. */
   settled(): Promise<void> {
     return this.#tail;
@@ -55,7 +65,7 @@ export class StatusBook {
 
   async #write(key: ObjectKey, status: ObjectStatus, { text, generation }: Written): Promise<void> {
     // A later set() of the same object has its own write queued; this one would be overwritten at once.
-    if (this.#written.get(key) !== text) return;
+    if (this.#stopped || this.#written.get(key) !== text) return;
     try {
       await this.#init.source.patch(
         key,
