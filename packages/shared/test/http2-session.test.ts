@@ -85,6 +85,25 @@ describe("backpressure", () => {
     expect(hose.drains).toBeGreaterThan(0);
   });
 
+  it("an owner told to wait hears of it, also when it writes again while the queue is half empty", async () => {
+    const pair = await tlsPair(keys);
+    cleanups.push(pair.close);
+    const { session } = record("client", pair.client);
+    const peer = await RawPeer.server(pair.server);
+    await until(() => session.settingsSeen);
+    const owner = open(session);
+    expect(owner.stream?.writeFramed(framed(Buffer.alloc(400_000)))).toBe(false);
+    const grow = (bytes: number): void => {
+      for (const id of [0, 1]) peer.frame(T.WINDOW, 0, id, u32(bytes));
+    };
+    grow(200_000);
+    await until(() => (owner.stream?.queuedBytes ?? 0) < 200_000);
+    expect([owner.stream?.writeFramed(framed("more")), owner.drains]).toEqual([false, 0]);
+    grow(200_000);
+    await until(() => owner.drains === 1);
+    expect(owner.stream?.queuedBytes).toBe(0);
+  });
+
   it("a reader that stops does not starve the other streams", async () => {
     const { client, server } = await both((owner, stream) => {
       owner.consume = server.streams.length > 1;

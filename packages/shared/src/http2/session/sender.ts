@@ -47,7 +47,8 @@ export class Sender {
     stream.queue.push(frame);
     this.#schedule(stream);
     this.pump();
-    stream.wantsDrain = stream.queue.bytes >= HIGH_WATER_BYTES;
+    // Once told to wait, an owner hears `onDrain`, also one that wrote again meanwhile.
+    if (stream.queue.bytes >= HIGH_WATER_BYTES) stream.wantsDrain = true;
     return !stream.wantsDrain;
   }
 
