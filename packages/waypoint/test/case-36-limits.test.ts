@@ -107,11 +107,12 @@ describe("an answer that is too large", () => {
     socket.on("error", () => {});
     socket.write("GET / HTTP/1.1\r\nhost: web\r\n\r\n");
     await once(socket, "readable");
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    const held = written;
-    expect(held).toBeLessThan(16 << 20);
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    expect(written - held).toBeLessThan(1 << 20);
+    // Until nothing more goes in.
+    for (let before = -1; before !== written; ) {
+      before = written;
+      expect(written).toBeLessThan(16 << 20);
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    }
     socket.destroy();
   });
 });

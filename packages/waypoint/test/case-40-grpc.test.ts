@@ -63,9 +63,10 @@ async function startWith(
   address: SocketAddress | undefined,
   over: Partial<HttpChain> = {},
   cluster: Partial<Cluster> = {},
+  timeoutMs = 15_000,
 ) {
   const endpoints = address === undefined ? [] : [endpointAt(address)];
-  const chain = httpChain([routeOf(forwardTo("web", { timeoutMs: 300 }))], over);
+  const chain = httpChain([routeOf(forwardTo("web", { timeoutMs }))], over);
   waypoint = await TestWaypoint.start(modelOf({ http: chain }, [clusterOf("web", endpoints, cluster)]));
 }
 
@@ -121,7 +122,7 @@ describe("what we answer to gRPC", () => {
   });
 
   it("case 40: a timeout is one as gRPC knows it", async () => {
-    await startWith(await silent(), {}, http1);
+    await startWith(await silent(), {}, http1, 300);
     const { headers } = await call();
     expect(["4", "14"]).toContain(headers["grpc-status"]);
     expect(headers[":status"]).toBe(200);

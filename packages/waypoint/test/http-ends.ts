@@ -214,7 +214,7 @@ export class TextSocket {
   }
 
   /** Resolves once the received text fits. */
-  async until(fits: RegExp | ((text: string) => boolean), timeoutMs = 5000): Promise<string> {
+  async until(fits: RegExp | ((text: string) => boolean), timeoutMs = 20_000): Promise<string> {
     const holds = typeof fits === "function" ? fits : (text: string): boolean => fits.test(text);
     for (const end = Date.now() + timeoutMs; !holds(this.text); ) {
       if (Date.now() > end) throw new Error(`not seen: ${String(fits)} in ${JSON.stringify(this.text.slice(-400))}`);
@@ -223,13 +223,13 @@ export class TextSocket {
     return this.text;
   }
 
-  async untilEnded(timeoutMs = 5000): Promise<string> {
+  async untilEnded(timeoutMs = 20_000): Promise<string> {
     await this.until(() => this.ended || this.closed, timeoutMs);
     return this.text;
   }
 }
 
-export async function until(what: string, holds: () => boolean, timeoutMs = 5000): Promise<void> {
+export async function until(what: string, holds: () => boolean, timeoutMs = 20_000): Promise<void> {
   for (const end = Date.now() + timeoutMs; !holds(); ) {
     if (Date.now() > end) throw new Error(`timed out: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));

@@ -149,11 +149,12 @@ describe("a connection", () => {
   });
 
   it("is closed when idle for too long, without a word", async () => {
-    const server = await serve(echo, { idleTimeoutMs: 50 });
+    const server = await serve(echo, { idleTimeoutMs: 500 });
     expect(await talk(server.port, "")).toBe("");
     const socket = await client(server.port);
     socket.send(GET);
     expect((await socket.untilEnded()).match(/HTTP\/1.1/g)?.length).toBe(1);
+    await until("both ends", () => server.closes.length === 2);
     expect(server.closes).toEqual([undefined, undefined]);
   });
 

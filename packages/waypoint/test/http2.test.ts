@@ -314,9 +314,9 @@ describe("a connection by HTTP/2", () => {
   });
 
   it("is closed when idle for too long, never while a stream runs", async () => {
-    const { server, peer } = await served(receive, { idleTimeoutMs: 60 });
+    const { server, peer } = await served(receive, { idleTimeoutMs: 700 });
     peer.headers(1, END_STREAM, GET);
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
     expect(peer.ended).toBe(false);
     const log = server.logs[0] as DownstreamLog;
     log.exchange.sendHead({ status: 200, headers: [] }, 0);

@@ -74,7 +74,7 @@ async function keyServer(handle: Handler): Promise<{ uri: string; port: number; 
 }
 
 const options = (overrides: Partial<FetchJwksOptions> = {}): FetchJwksOptions => ({
-  timeoutMs: 2000,
+  timeoutMs: 15_000,
   isAllowed: LOOPBACK,
   clock: systemClock,
   ca,
@@ -88,7 +88,7 @@ function verifierOf(overrides: Partial<FetchJwksOptions> = {}, clock = new Manua
 }
 
 const remote = (uri: string, cacheMs = 60_000) =>
-  authentication([provider({ keys: { kind: "remote", uri, cacheMs, timeoutMs: 2000 } })]);
+  authentication([provider({ keys: { kind: "remote", uri, cacheMs, timeoutMs: 15_000 } })]);
 
 async function outcome(verifier: JwtVerifier, uri: string, token: string, cacheMs?: number): Promise<string> {
   const verdict = await authenticateRequest(remote(uri, cacheMs), bearing(token), verifier);

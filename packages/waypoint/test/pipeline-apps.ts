@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createHttp2Server, type ServerHttp2Stream } from "node:http2";
 import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { ipOf, type SocketAddress } from "@ambit/shared/net";
 import type { CustomAuthorization, RbacPolicy } from "../src/policy/index.ts";
 
@@ -111,13 +112,22 @@ export const authorizer = (
   },
 });
 
+/** What has come of the stream so far. */
+export function textOf(stream: Duplex): () => string {
+  let text = "";
+  stream.on("data", (chunk) => {
+    text += String(chunk);
+  });
+  return () => text;
+}
+
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Waits for something that will be so soon. */
 export async function until(isSo: () => boolean, what: string): Promise<void> {
-  for (let left = 300; left > 0; left--) {
+  for (const end = performance.now() + 20_000; performance.now() < end; ) {
     if (isSo()) return;
     await pause(10);
   }
-  throw new Error(`not within 3 s: ${what}`);
+  throw new Error(`not within 20 s: ${what}`);
 }

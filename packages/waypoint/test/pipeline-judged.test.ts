@@ -9,7 +9,7 @@ import { afterEach, describe, expect, it } from "@jest/globals";
 import type { RouteModel } from "../src/model/route-model.ts";
 import type { RbacPolicy, RuleSet } from "../src/policy/index.ts";
 import { compilePattern, NO_MUTATIONS } from "../src/route/index.ts";
-import { Apps, authorizer, deny, pause, until } from "./pipeline-apps.ts";
+import { Apps, authorizer, deny, pause, textOf, until } from "./pipeline-apps.ts";
 import {
   clusterOf,
   endpointAt,
@@ -155,11 +155,14 @@ describe("a change of policy", () => {
     const clusters = [clusterOf("web", [endpointAt(address)])];
     const routes = [routeOf(forwardTo("web"))];
     waypoint = await TestWaypoint.start(modelOf({ http: httpChain(routes) }, clusters));
-    const pending = [waypoint.get(), waypoint.get()].map((one) => expect(one).rejects.toBeDefined());
-    await until(() => waypoint.traffic.live.size === 2, "both under way");
-    await pause(50);
+    const sockets = [await waypoint.dial(), await waypoint.dial()];
+    const texts = sockets.map(textOf);
+    const failed = sockets.map((socket) => new Promise((done) => socket.on("error", done)));
+    for (const socket of sockets) socket.write("GET / HTTP/1.1\r\nhost: web\r\n\r\n");
+    await until(() => texts.every((text) => text().includes("first part")), "both under way");
     waypoint.swap(modelOf({ http: httpChain(routes, over) }, clusters));
-    await Promise.all(pending);
+    await Promise.all(failed);
+    await until(() => waypoint.requests.length === 2, "both records");
     expect(waypoint.requests).toMatchObject([{ code }, { code }]);
   });
 
@@ -176,13 +179,15 @@ describe("a change of policy", () => {
     expect((await first).body).toBe("done");
     waypoint.swap(modelOf({ http: httpChain([routeOf(forwardTo("web"))]) }, clusters));
     const kept = await waypoint.dial();
+    const text = textOf(kept);
     kept.write("GET /1 HTTP/1.1\r\nhost: web\r\n\r\n");
     await until(() => held.length === 2, "another");
     held[1]?.end("one");
-    await once(kept, "data");
+    await until(() => text().includes("one"), "its answer");
     waypoint.swap(modelOf({}, clusters));
     kept.write("GET /2 HTTP/1.1\r\nhost: web\r\n\r\n");
-    expect(String(await once(kept, "data"))).toMatch(/^HTTP\/1\.1 404 /);
+    await until(() => text().includes("HTTP/1.1 404 "), "the refusal");
+    await until(() => waypoint.requests.at(-1)?.status === 404, "its record");
     expect(waypoint.requests.at(-1)).toMatchObject({ status: 404, code: "TUNNEL_DESTINATION_UNKNOWN", path: "/2" });
   });
 });
@@ -282,10 +287,9 @@ describe("TCP", () => {
     const authorization = deny("bad-name", ({ sni }) => sni === "bad.example", { readsServerName: true });
     await startTcp(modelOf({ tcp: tcpChain("db", { authorization }) }, [cluster]));
     for (const servername of ["good.example", "bad.example"]) {
-      const socket = await waypoint.dial();
-      connectTls({ socket, servername }).on("error", () => {});
-      await pause(50);
-      socket.destroy();
+      // The application echoes its hello, or policy cuts it: it ends either way.
+      const client = connectTls({ socket: await waypoint.dial(), servername });
+      await closed(client);
     }
     await until(() => waypoint.connections.length === 2, "both records");
     expect(waypoint.connections).toMatchObject([
@@ -303,12 +307,15 @@ describe("TCP", () => {
         }),
     );
     const authorization = deny("bad-name", ({ sni }) => sni === "bad.example", { readsServerName: true });
-    await startTcp(modelOf({ tcp: tcpChain("db", { authorization }) }, [clusterOf("db", [endpointAt(address)])]));
+    waypoint = await TestWaypoint.start(
+      modelOf({ tcp: tcpChain("db", { authorization }) }, [clusterOf("db", [endpointAt(address)])]),
+      { limits: { sniffTimeoutMs: 1_000, maxUpstreamConnections: 100, replayBytes: 1024 * 1024 } },
+    );
     const hello = await clientHello("bad.example");
     for (const first of [0, 40]) {
       const socket = await waypoint.dial();
       if (first > 0) socket.write(hello.subarray(0, first));
-      await pause(400);
+      await pause(1_300);
       socket.write(hello.subarray(first));
       await closed(socket);
     }

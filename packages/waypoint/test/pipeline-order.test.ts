@@ -2,12 +2,11 @@
 import { once } from "node:events";
 import { createServer, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import type { Duplex } from "node:stream";
 import { type Clock, systemClock } from "@ambit/shared/time";
 import { afterEach, describe, expect, it } from "@jest/globals";
 import type { Cluster } from "../src/balance/model.ts";
 import type { RetryPolicy } from "../src/retry/index.ts";
-import { Apps, authorizer, deny, pause, until } from "./pipeline-apps.ts";
+import { Apps, authorizer, deny, pause, textOf, until } from "./pipeline-apps.ts";
 import { clusterOf, endpointAt, forwardTo, httpChain, modelOf, routeOf, TestWaypoint } from "./pipeline-fixtures.ts";
 
 const apps = new Apps();
@@ -32,7 +31,7 @@ const RETRY: RetryPolicy = {
 /** Limits of 15 s and 60 s pass in an instant. */
 const hurriedClock: Clock = {
   ...systemClock,
-  after: (ms, task) => systemClock.after(ms >= 10_000 ? 100 : ms, task),
+  after: (ms, task) => systemClock.after(ms >= 10_000 ? 1_000 : ms, task),
 };
 
 const withLimits = (over: Partial<Cluster["circuitBreakers"]>): Partial<Cluster> => ({
@@ -42,14 +41,6 @@ const withLimits = (over: Partial<Cluster["circuitBreakers"]>): Partial<Cluster>
 /** Attempts that the balancers count as under way. */
 const underWay = (): number =>
   waypoint.traffic.balancers.status().reduce((sum, { breakers }) => sum + breakers.requests.active, 0);
-
-const textOf = (stream: Duplex): (() => string) => {
-  let text = "";
-  stream.on("data", (chunk) => {
-    text += String(chunk);
-  });
-  return () => text;
-};
 
 describe("a client that leaves", () => {
   it("while an external authorizer is asked: no bug, nothing kept, told as the client's doing", async () => {
@@ -80,7 +71,7 @@ describe("a client that leaves", () => {
       reached += 1;
       response.end();
     });
-    const fault = { delay: { ms: 100, perMillion: 1_000_000 }, abort: undefined } as const;
+    const fault = { delay: { ms: 1_500, perMillion: 1_000_000 }, abort: undefined } as const;
     const action = forwardTo("web", { mirrors: [{ cluster: "web", fractionPerMillion: 1_000_000 }] });
     waypoint = await TestWaypoint.start(
       modelOf({ http: httpChain([routeOf(action, { fault })]) }, [clusterOf("web", [endpointAt(address)])]),
@@ -89,7 +80,7 @@ describe("a client that leaves", () => {
     socket.write("GET / HTTP/1.1\r\nhost: web\r\n\r\n");
     await until(() => waypoint.traffic.live.size === 1, "the request to wait");
     socket.destroy(new Error("left"));
-    await pause(200);
+    await pause(1_800);
     expect(reached).toBe(0);
     expect(waypoint.mirrored).toEqual([]);
     expect(waypoint.traffic.live.size).toBe(0);
@@ -214,7 +205,7 @@ describe("what is told of an end in the middle", () => {
     const address = await apps.http((request, response) => {
       if (request.url === "/started") response.write("a part");
     });
-    const chain = httpChain([routeOf(forwardTo("web"))], { streamIdleTimeoutMs: 100 });
+    const chain = httpChain([routeOf(forwardTo("web"))], { streamIdleTimeoutMs: 1_000 });
     waypoint = await TestWaypoint.start(modelOf({ http: chain }, [clusterOf("web", [endpointAt(address)])]));
     expect(await waypoint.get("/silent")).toMatchObject({ status: 408, body: "stream timeout" });
     await expect(waypoint.get("/started")).rejects.toBeDefined();
@@ -251,7 +242,7 @@ describe("tries", () => {
     const address = await apps.http((request, response) => {
       request.resume().on("end", () => response.end("thanks"));
     });
-    const retry = { ...RETRY, perTryTimeoutMs: 150 };
+    const retry = { ...RETRY, perTryTimeoutMs: 1_500 };
     waypoint = await TestWaypoint.start(
       modelOf({ http: httpChain([routeOf(forwardTo("web", { retry }))]) }, [clusterOf("web", [endpointAt(address)])]),
     );
@@ -259,7 +250,7 @@ describe("tries", () => {
     const text = textOf(socket);
     socket.write("PUT / HTTP/1.1\r\nhost: web\r\ncontent-length: 4\r\n\r\n");
     for (const byte of "slow") {
-      await pause(100);
+      await pause(450);
       socket.write(byte);
     }
     await until(() => text().includes("thanks"), "the answer");

@@ -8,6 +8,7 @@ import { ipOf, type SocketAddress } from "@ambit/shared/net";
 import { afterEach, describe, expect, it } from "@jest/globals";
 import type { RbacPolicy } from "../src/policy/index.ts";
 import type { RetryPolicy } from "../src/retry/index.ts";
+import { textOf, until } from "./pipeline-apps.ts";
 import {
   AUTHORITY,
   clusterOf,
@@ -137,12 +138,12 @@ describe("a request through the waypoint", () => {
   it("keeps a client's connection open over several requests", async () => {
     await startWith(await mirrorApp());
     const agent = await waypoint.dial();
-    for (const path of ["/1", "/2", "/3"]) {
-      const head = `GET ${path} HTTP/1.1\r\nhost: web\r\n\r\n`;
-      agent.write(head);
-      const [chunk] = (await once(agent, "data")) as [Buffer];
-      expect(chunk.toString("latin1")).toContain("HTTP/1.1 200");
+    const text = textOf(agent);
+    for (const [at, path] of ["/1", "/2", "/3"].entries()) {
+      agent.write(`GET ${path} HTTP/1.1\r\nhost: web\r\n\r\n`);
+      await until(() => waypoint.requests.length === at + 1, "its record");
     }
+    await until(() => text().match(/HTTP\/1\.1 200/g)?.length === 3, "all answers");
     expect(waypoint.requests.map(({ path }) => path)).toEqual(["/1", "/2", "/3"]);
   });
 });
@@ -337,14 +338,20 @@ describe("failures of the upstream", () => {
   });
 
   it("cancels the upstream when the client leaves, and logs it as the client's doing", async () => {
+    const arrived = Promise.withResolvers<void>();
     const { promise, resolve } = Promise.withResolvers<void>();
-    await startWith(await app((request) => void request.on("close", () => resolve())));
+    await startWith(
+      await app((request) => {
+        request.on("close", () => resolve());
+        arrived.resolve();
+      }),
+    );
     const socket = await waypoint.dial();
     socket.write("GET / HTTP/1.1\r\nhost: web\r\n\r\n");
-    await new Promise((done) => setTimeout(done, 50));
+    await arrived.promise;
     socket.destroy(new Error("left"));
     await promise;
-    await new Promise((done) => setTimeout(done, 20));
+    await until(() => waypoint.requests.length === 1, "the record");
     expect(waypoint.requests).toMatchObject([{ status: 0, flags: ["DC"] }]);
   });
 });
@@ -456,15 +463,11 @@ describe("what routes do", () => {
     await startWith(await listening(server));
     const socket = await waypoint.dial();
     socket.write("GET /ws HTTP/1.1\r\nhost: web\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
-    let text = "";
-    socket.on("data", (chunk) => {
-      text += String(chunk);
-    });
-    await new Promise((done) => setTimeout(done, 100));
+    const text = textOf(socket);
+    await until(() => text().endsWith("welcome"), "the application's word");
     socket.write("ping");
-    await new Promise((done) => setTimeout(done, 100));
-    expect(text).toMatch(/^HTTP\/1\.1 101 /);
-    expect(text).toMatch(/welcomeping$/);
+    await until(() => text().endsWith("welcomeping"), "the echo");
+    expect(text()).toMatch(/^HTTP\/1\.1 101 /);
     socket.end();
   });
 });
@@ -478,15 +481,18 @@ describe("a change of policy while something runs", () => {
   it("cuts the stream it would not let in, and names the policy", async () => {
     const address = await app((_request, response) => void response.write("first part"));
     await startWith(address);
-    const pending = waypoint.get();
-    pending.catch(() => {});
-    await new Promise((done) => setTimeout(done, 100));
+    const socket = await waypoint.dial();
+    const text = textOf(socket);
+    const failed = new Promise((done) => socket.on("error", done));
+    socket.write("GET / HTTP/1.1\r\nhost: web\r\n\r\n");
+    await until(() => text().includes("first part"), "the first part");
     waypoint.swap(
       modelOf({ http: httpChain([routeOf(forwardTo("web"))], { authorization: denyAll }) }, [
         clusterOf("web", [endpointAt(address)]),
       ]),
     );
-    await expect(pending).rejects.toBeDefined();
+    await failed;
+    await until(() => waypoint.requests.length === 1, "the record");
     expect(waypoint.requests).toMatchObject([{ code: "POLICY_DENIED", policy: "shop/stop" }]);
     expect(waypoint.refusals).toMatchObject([{ code: ErrorCode.POLICY_DENIED, policy: "shop/stop" }]);
   });
@@ -516,7 +522,7 @@ describe("TCP through the waypoint", () => {
     let text = "";
     for await (const chunk of socket) text += String(chunk);
     expect(text).toBe("bytes");
-    await new Promise((done) => setTimeout(done, 20));
+    await until(() => waypoint.connections.length > 0, "the record");
     expect(waypoint.connections).toMatchObject([{ bytesFromDownstream: 5, bytesFromUpstream: 5, flags: [] }]);
   });
 

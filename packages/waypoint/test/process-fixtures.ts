@@ -1,4 +1,5 @@
 /** A control plane of a test: real gRPC over real TLS, a CA that signs what it is told to. */
+import { randomInt } from "node:crypto";
 import { Cluster_DiscoveryType, ClusterSchema } from "@ambit/envoy-api/envoy/config/cluster/v3/cluster";
 import { ClusterLoadAssignmentSchema } from "@ambit/envoy-api/envoy/config/endpoint/v3/endpoint";
 import { CERTIFICATE_SERVICE, certificateResponse } from "@ambit/shared/ca";
@@ -79,11 +80,17 @@ export class TestControlPlane {
     const { chainPem, keyPem } = this.#identity;
     const pair = { cert_chain: Buffer.from(chainPem), private_key: Buffer.from(keyPem) };
     const credentials = ServerCredentials.createSsl(null, [pair], false);
-    this.port = await new Promise<number>((resolve, reject) => {
-      this.#server.bindAsync(`127.0.0.1:${this.port}`, credentials, (error, port) =>
-        error ? reject(error) : resolve(port),
-      );
-    });
+    for (let attempt = 0; ; attempt++) {
+      // Not a port that the system gives away: it must be free still when we come back to it.
+      const wanted = this.port || randomInt(10_000, 30_000);
+      const bound = await new Promise<number>((resolve) => {
+        this.#server.bindAsync(`127.0.0.1:${wanted}`, credentials, (error, port) => resolve(error ? 0 : port));
+      });
+      if (bound === 0 && (this.port !== 0 || attempt === 20)) throw new Error(`cannot listen on port ${wanted}`);
+      if (bound === 0) continue;
+      this.port = bound;
+      return;
+    }
   }
 
   kill(): void {

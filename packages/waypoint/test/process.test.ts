@@ -1,14 +1,14 @@
 /** A whole waypoint in this process, with a control plane and peers by hand. */
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { connect } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { ipOf } from "@ambit/shared/net";
 import type { IdentityMaterial } from "@ambit/shared/tls";
 import { ADDRESS_TYPE_URL, EnvoyTypeUrl } from "@ambit/shared/xds";
 import { eventually } from "@ambit/testing/eventually";
+import { temporaryFolder } from "@ambit/testing/files";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import type { TrafficParts } from "../src/app.ts";
 import { OWN_CALL } from "../src/forward/connect-originate.ts";
@@ -69,7 +69,7 @@ async function forward(
 ): Promise<void> {
   const address = { ip: ipOf("127.0.0.1"), port };
   const endpoint = { key: "e", address, weight: 1, health: "healthy", reach: { kind: "plain" }, workload: "" } as const;
-  const cluster = { connectTimeoutMs: 1_000, transport: { kind: "raw" } } as const;
+  const cluster = { connectTimeoutMs: 15_000, transport: { kind: "raw" } } as const;
   const { transport } = await originator.open(OWN_CALL, { endpoint, cluster, client });
   cleanup.add(() => transport.destroy());
   downstream
@@ -241,7 +241,7 @@ describe("the end of a waypoint", () => {
 
   it("sends clients away, lets open tunnels end, and then closes everything", async () => {
     const { waypoint, drains, peer, client } = await running();
-    const stopped = waypoint.waypoint.stop(10_000);
+    const stopped = waypoint.waypoint.stop(40_000);
     await eventually("GOAWAY", () => !peer.session.acceptsStreams);
     expect(await waypoint.readiness()).toContain("draining");
     expect(drains).toEqual(["drain"]);
@@ -272,9 +272,7 @@ describe("a waypoint with a list of revoked certificates", () => {
   const TASK = "certificate revocation list";
 
   it("case 11: is not ready before the list was read, and then cuts and refuses whom it names", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "ambit-crl-"));
-    cleanup.add(() => void rm(folder, { recursive: true }));
-    const path = join(folder, "crl.pem");
+    const path = join(temporaryFolder("crl"), "crl.pem");
     await writeFile(path, "garbage");
     const waypoint = await start({ env: { CRL_PATH: path } });
     await controlPlane.configure();

@@ -71,7 +71,11 @@ describe("relayBytes", () => {
       }
       client.end();
     })();
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    // Until nothing more goes in.
+    for (let before = -1; before !== client.writableLength; ) {
+      before = client.writableLength;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
     const waiting = client.writableLength;
     for await (const chunk of server) received.update(chunk as Buffer);
     await writing;

@@ -76,7 +76,7 @@ export function revocationListOf({ chainPem }: IdentityMaterial): Buffer {
 export const terminatorDefaults = {
   clock: systemClock,
   http2: { ...defaultH2Options, streamWindowBytes: 256 * 1024 },
-  handshakeTimeoutMs: 2_000,
+  handshakeTimeoutMs: 15_000,
   maxSessionsPerPeer: 100,
   sessionIdleMs: 300_000,
   maxSessions: 1_000,
@@ -151,7 +151,7 @@ export async function dialPeer(
     socket: raw,
     context: identityContext(material),
     expected: [WAYPOINT],
-    handshakeTimeoutMs: 2_000,
+    handshakeTimeoutMs: 15_000,
     revocation: NO_REVOCATIONS,
   });
   const { promise: closed, resolve: onClose } = Promise.withResolvers<unknown>();

@@ -58,7 +58,7 @@ async function destination(
   const sessions: H2Session[] = [];
   const acceptor = createHboneTlsAcceptor({
     material,
-    handshakeTimeoutMs: 2_000,
+    handshakeTimeoutMs: 15_000,
     revocation: NO_REVOCATIONS,
     onFailure: () => {},
     onSecure: (socket) => {
@@ -131,7 +131,7 @@ function originator(extra: Partial<OriginatorInit> = {}): Originator {
     directory: new PeerDirectory(store, ""),
     http2: defaultH2Options,
     revocation: NO_REVOCATIONS,
-    timeouts: { tcpConnectMs: 2_000, tlsHandshakeMs: 2_000, connectResponseMs: 2_000 },
+    timeouts: { tcpConnectMs: 15_000, tlsHandshakeMs: 15_000, connectResponseMs: 15_000 },
     pool: { maxStreamsPerSession: 100, idleReleaseMs: 60_000 },
     ownIp: ipOf("10.9.9.9"),
     allowsLoopback: true,
@@ -155,7 +155,7 @@ function to(
   const { port = 9080, reach = { kind: "hbone" }, ...rest } = extra;
   const address = { ip, port };
   const endpoint: Endpoint = { key: `${ip}:${port}`, address, weight: 1, health: "healthy", reach, workload: "" };
-  const cluster = { connectTimeoutMs: 2_000, transport: { kind: "raw" } as UpstreamTransport };
+  const cluster = { connectTimeoutMs: 15_000, transport: { kind: "raw" } as UpstreamTransport };
   return { endpoint, cluster, client: { ip: CLIENT, port: 4242 }, ...rest };
 }
 
@@ -242,7 +242,7 @@ describe("an HBONE endpoint", () => {
     const { ip } = await destination(cart, (stream) => void streams.push(stream));
     const origination = to(ip);
     const cluster = { ...origination.cluster, connectTimeoutMs: 200 };
-    const timeouts = { tcpConnectMs: 2_000, tlsHandshakeMs: 2_000, connectResponseMs: 60_000 };
+    const timeouts = { tcpConnectMs: 15_000, tlsHandshakeMs: 15_000, connectResponseMs: 60_000 };
     expect(await codeOf(originator({ timeouts }).open(OWN_CALL, { ...origination, cluster }))).toBe(
       "UPSTREAM_CONNECT_TIMEOUT safe",
     );
@@ -359,7 +359,7 @@ describe("TLS origination", () => {
     alpn: [],
     ...extra,
   });
-  const open = (server: { ip: SocketAddress["ip"]; port: number }, transport: Tls, connectTimeoutMs = 2_000) =>
+  const open = (server: { ip: SocketAddress["ip"]; port: number }, transport: Tls, connectTimeoutMs = 15_000) =>
     originator().open(OWN_CALL, {
       ...to(server.ip, { port: server.port, reach: { kind: "plain" } }),
       cluster: { connectTimeoutMs, transport },
@@ -436,7 +436,7 @@ describe("TLS origination", () => {
         .pipe(duplex);
     });
     const made = originator();
-    const cluster = { connectTimeoutMs: 2_000, transport: tls() };
+    const cluster = { connectTimeoutMs: 15_000, transport: tls() };
     const opened = await made.open(OWN_CALL, { ...to(ip), cluster });
     expect(opened.peerIdentity).toBe(identityUri("cart"));
     expect(await exchange(opened.transport, "x".repeat(300_000))).toBe("x".repeat(300_000));
