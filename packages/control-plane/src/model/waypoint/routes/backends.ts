@@ -40,13 +40,15 @@ export function clusterFor(context: BackendContext, front: ServiceFront, port: n
   };
 }
 
-const nowhere = (reason: BackendProblem, message: string): Backend => ({
+export const nowhere = (reason: BackendProblem, message: string): Backend => ({
   cluster: UNKNOWN_SERVICE,
   subUnits: [],
   problem: { reason, message },
 });
 
 export interface RouteIdentity {
+  /** Default: the Gateway API's. */
+  readonly group?: string;
   readonly kind: string;
   readonly namespace: string;
   /** Set for a consumer route, which another namespace's waypoint carries out. */
@@ -88,7 +90,9 @@ export function backendOf(context: BackendContext, ref: Fields, route: RouteIden
   if (kind === "Hostname" && group === "networking.istio.io") {
     const name = textAt(ref, "name");
     const front = frontByHost(context.reader, name, route.namespace);
-    const refused = front && route.consumer && hostProblem(context, route, front, ref["port"]);
+    const refused =
+      front &&
+      (route.consumer ? hostProblem(context, route, front, ref["port"]) : neighbourProblem(context, route, front));
     if (refused !== undefined) return nowhere("RefNotPermitted", refused);
     return toPort(context, route, `Hostname ${name}`, front, ref["port"]);
   }
@@ -156,6 +160,21 @@ function hostProblem(
     : `${target.kind} ${target.namespace}/${target.name}: only Services are backends of routes for other namespaces' services`;
 }
 
+/**
+ * Why a route may not send by name to a service of another namespace; undefined when it may. One behind this very
+ * waypoint trusts it, but its policies judge here what was sent to the service, not what a route leads to it. The owners
+ * of the waypoint may.
+ */
+export function neighbourProblem(
+  context: BackendContext,
+  route: RouteIdentity,
+  front: ServiceFront,
+): string | undefined {
+  const isNeighbour = front.namespace !== route.namespace && front.gateways.includes(context.gateway);
+  const isOwner = context.gateway.startsWith(`${route.namespace}/`);
+  return isNeighbour && !isOwner ? withoutGrant(context, route, targetOf(front), undefined) : undefined;
+}
+
 /** Whom a namespace means by a hostname: its own, else the one everybody sees. */
 export function frontByHost(reader: FactReader, hostname: string, namespace: string): ServiceFront | undefined {
   const fronts = reader.read(fact.fronts(hostname));
@@ -176,7 +195,7 @@ function isGranted(reader: FactReader, from: RouteIdentity, to: Target): boolean
   return reader.read(fact.referenceGrants(to.namespace)).some((grant) => {
     const fromMatches = recordsAt(grant.spec, "from").some(
       (each) =>
-        textAt(each, "group") === "gateway.networking.k8s.io" &&
+        textAt(each, "group") === (from.group ?? "gateway.networking.k8s.io") &&
         textAt(each, "kind") === from.kind &&
         textAt(each, "namespace") === from.namespace,
     );

@@ -2,11 +2,13 @@ import { isRecord, type KubeObject, namespaceOf, recordAt, textAt } from "@ambit
 import { outboundName } from "../names.ts";
 import { portOf } from "../numbers.ts";
 import { qualifiedHost } from "../object-facts.ts";
-import { type Backend, type BackendContext, clusterFor, frontByHost } from "./backends.ts";
+import { type Backend, type BackendContext, clusterFor, frontByHost, neighbourProblem, nowhere } from "./backends.ts";
 
 /**
  * The `destination` of a VirtualService. Without a port: the service's only one, else the port that was asked for. What
  * does not exist is a cluster that does not exist, which is answered 503 as Istio does.
+ *
+ * Differs: a service of another namespace behind the same waypoint needs a ReferenceGrant there (`neighbourProblem`).
  */
 export function destinationOf(
   context: BackendContext,
@@ -20,6 +22,9 @@ export function destinationOf(
   const given = recordAt(fields, "port")["number"];
   const front = frontByHost(context.reader, hostname, namespaceOf(owner));
   const [only, ...more] = front?.ports ?? [];
+  const identity = { group: "networking.istio.io", kind: "VirtualService", namespace: namespaceOf(owner) };
+  const refused = front && neighbourProblem(context, identity, front);
+  if (refused !== undefined) return nowhere("RefNotPermitted", refused);
   const port = portOf(given) ?? (only && more.length === 0 ? only.port : askedPort);
   if (front?.ports.some((each) => each.port === port)) return clusterFor(context, front, port, subset);
   return {
