@@ -238,7 +238,7 @@ describe("PolicyStore", () => {
     const few = make(10);
     const many = make(10_000);
     time(few);
-    // 2 000 linear searches over 10 000 policies would take seconds.
-    expect(time(many)).toBeLessThan(200);
+    // 2 000 linear searches over 10 000 policies would take seconds, each time; others may be at work during some.
+    expect(Math.min(...Array.from({ length: 8 }, () => time(many)))).toBeLessThan(200);
   });
 });

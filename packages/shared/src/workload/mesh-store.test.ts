@@ -220,9 +220,13 @@ describe("what a change touched", () => {
       }),
     );
     const store = storeOf(...many);
-    const started = performance.now();
-    for (let n = 0; n < 2_000; n++) store.apply(put({ ...many[n]!, status: n % 2 === 0 ? "Unhealthy" : "Healthy" }));
-    // 2 000 single changes; were each linear in the mesh, this would take many seconds.
-    expect(performance.now() - started).toBeLessThan(2_000);
+    const time = (from: number): number => {
+      const started = performance.now();
+      for (let n = from; n < from + 250; n++)
+        store.apply(put({ ...many[n]!, status: n % 2 === 0 ? "Unhealthy" : "Healthy" }));
+      return performance.now() - started;
+    };
+    // 250 single changes; were each linear in the mesh, they would take a second, each time. Others may be at work during some.
+    expect(Math.min(...Array.from({ length: 8 }, (_, round) => time(250 * round)))).toBeLessThan(250);
   });
 });

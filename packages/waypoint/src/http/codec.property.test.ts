@@ -100,7 +100,7 @@ describe("heads", () => {
     const started = performance.now();
     for (let at = 0; at < bytes.length; at++) parser.read(bytes.subarray(at, at + 1), 0);
     expect(parser.fault).toBe(undefined);
-    expect(performance.now() - started).toBeLessThan(3000);
+    expect(performance.now() - started).toBeLessThan(10_000);
   });
 });
 
