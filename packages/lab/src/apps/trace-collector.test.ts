@@ -1,19 +1,16 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { connect } from "node:http2";
-import { createServer } from "node:net";
 import { programPath } from "@ambit/shared/lab-client";
+import { eventually } from "@ambit/testing/eventually";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 
 const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === "object" && address ? address.port : 0;
-}
+/** An address of our own, so that nobody has its ports. */
+const HOST = `127.252.${(process.pid >> 7) % 250}.${1 + (process.pid % 128)}`;
+const PORT = 4_318;
+const GRPC_PORT = 4_317;
 
 function exportRequest(name: string): Buffer {
   const writer = new BinaryWriter();
@@ -29,14 +26,11 @@ function exportRequest(name: string): Buffer {
 
 describe("the trace collector", () => {
   let program: ChildProcess;
-  let http = "";
-  let grpc = "";
+  const http = `http://${HOST}:${PORT}`;
+  const grpc = `http://${HOST}:${GRPC_PORT}`;
 
   beforeAll(async () => {
-    const [port, grpcPort] = [await freePort(), await freePort()];
-    http = `http://127.0.0.1:${port}`;
-    grpc = `http://127.0.0.1:${grpcPort}`;
-    const env = { PORT: String(port), GRPC_PORT: String(grpcPort), POD_IP: "127.0.0.1" };
+    const env = { PORT: String(PORT), GRPC_PORT: String(GRPC_PORT), POD_IP: HOST };
     const path = programPath("packages/lab/src/apps/trace-collector.ts");
     program = spawn(process.execPath, [path], { env, stdio: "ignore" });
     const isUp = () =>
@@ -44,8 +38,8 @@ describe("the trace collector", () => {
         ({ ok }) => ok,
         () => false,
       );
-    while (!(await isUp())) await new Promise((resolve) => setTimeout(resolve, 50));
-  });
+    await eventually("it is up", isUp, 40_000);
+  }, 50_000);
   afterAll(() => {
     program.kill("SIGKILL");
   });
