@@ -1,20 +1,13 @@
 /** Stage "forward": whether a request that failed is tried once more, and the place that it holds among the retries under way. */
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
-import type { Clock, Random } from "@ambit/shared/time";
-import type { Cluster } from "../balance/model.ts";
 import type { ResponseFlag } from "../observe/index.ts";
-import { type AttemptEnd, decideRetry, type RetryGate, type RetryPolicy, type RetryQuestion } from "../retry/index.ts";
+import { type AttemptEnd, decideRetry, type RetryQuestion } from "../retry/index.ts";
+import type { ForwardInit } from "./forward-init.ts";
 
-export interface RequestRetriesInit {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly cluster: Cluster;
-  readonly policy: RetryPolicy | undefined;
-  readonly gate: RetryGate;
-  /** Which attempt the request was when it came; more than 1: it is not multiplied further. */
-  readonly arrivedAs: number;
-  readonly request: Pick<RetryQuestion, "method" | "headers">;
-}
+type RequestRetriesInit = Pick<
+  ForwardInit,
+  "clock" | "random" | "cluster" | "retry" | "retryGate" | "arrivedAs" | "context"
+>;
 
 /** How things stand at the end of an attempt. */
 export type Standing = Pick<RetryQuestion, "attempt" | "bodyReplayable" | "responseStarted" | "remainingMs">;
@@ -42,11 +35,12 @@ export class RequestRetries {
 
   /** Counts the request, once, before its first attempt. */
   begin(): void {
-    this.#init.gate.recordFirstAttempt(this.#init.cluster);
+    this.#init.retryGate.recordFirstAttempt(this.#init.cluster);
   }
 
   next(end: AttemptEnd, standing: Standing): NextTry {
-    const { clock, random, policy, arrivedAs, request } = this.#init;
+    const { clock, random, retry: policy, arrivedAs, context } = this.#init;
+    const request = { method: context.exchange.head.method, headers: context.headers };
     // Of the attempt that just ended, if it was a retry.
     this.release();
     const question = { policy, end, ...request, ...standing, isRetriedByCaller: arrivedAs > 1 };
@@ -64,11 +58,11 @@ export class RequestRetries {
   release(): void {
     if (!this.#holds) return;
     this.#holds = false;
-    this.#init.gate.finished(this.#init.cluster);
+    this.#init.retryGate.finished(this.#init.cluster);
   }
 
   #admit(): NextTry | undefined {
-    const admission = this.#init.gate.admit(this.#init.cluster);
+    const admission = this.#init.retryGate.admit(this.#init.cluster);
     if (admission.kind === "admitted") {
       this.#holds = true;
       return undefined;

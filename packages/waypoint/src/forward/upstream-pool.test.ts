@@ -6,7 +6,8 @@ import { CircuitBreaker } from "../balance/index.ts";
 import type { CircuitBreakers, Cluster, Endpoint } from "../balance/model.ts";
 import type { UpstreamConnection } from "../http/message.ts";
 import type { RequestPermit } from "../policy/model.ts";
-import { type ConnectionHooks, UpstreamPool, type UpstreamRoute } from "./upstream-pool.ts";
+import { type ConnectionHooks, UpstreamPool } from "./upstream-pool.ts";
+import type { UpstreamRoute } from "./upstream-route.ts";
 
 const permit = {} as RequestPermit;
 const ip: IpAddress = ipOf("10.0.0.1");

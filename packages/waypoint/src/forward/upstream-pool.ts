@@ -8,19 +8,12 @@
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import type { Clock } from "@ambit/shared/time";
 import type { BreakerResource, CircuitBreaker } from "../balance/index.ts";
-import type { Cluster, Endpoint, UpstreamTransport } from "../balance/model.ts";
+import type { Cluster } from "../balance/model.ts";
 import type { ConnectOptions } from "../http/index.ts";
 import type { UpstreamConnection } from "../http/message.ts";
 import type { RequestPermit } from "../policy/model.ts";
-
-/** Where a request goes, and for whom. Requests share a connection exactly when all of it is equal. */
-export interface UpstreamRoute {
-  readonly cluster: Cluster;
-  readonly endpoint: Endpoint;
-  readonly protocol: UpstreamConnection["version"];
-  /** The client that is named to the destination; no blank in it. */
-  readonly client: string;
-}
+import { findRoom, isIdleTooLong, joinable, type Line, type Member, remove, wakeOne } from "./upstream-line.ts";
+import { keyOf, type UpstreamRoute } from "./upstream-route.ts";
 
 /** What a connection must tell: `onClose` once, `onRoom` whenever there may be room again. */
 export type ConnectionHooks = Required<Pick<ConnectOptions, "onRoom" | "onClose">>;
@@ -43,33 +36,7 @@ export interface AcquireOptions {
   isWanted?(): boolean;
 }
 
-interface Member {
-  readonly connection: UpstreamConnection;
-  readonly idleTimeoutMs: number;
-  readonly maxRequests: number;
-  served: number;
-  /** Monotonic ms since when nothing runs on it; undefined = busy when last looked at. */
-  idleSince: number | undefined;
-}
-
-interface Waiter {
-  readonly isWanted: () => boolean;
-  readonly wake: () => void;
-}
-
-interface Line {
-  readonly members: Member[];
-  /** Dials under way. */
-  dials: number;
-  /** HTTP/2 only: a dial that others may wait for. */
-  dialing: { readonly promise: Promise<Member>; waiting: number } | undefined;
-  /** Requests for which the cluster allows no further connection; as many as its "pending" limit allows. */
-  waiters: Waiter[];
-}
-
 const SWEEP_MS = 1_000;
-/** So many requests wait for one HTTP/2 connection before another is dialled; peers allow about 100 streams. */
-const WAITERS_PER_DIAL = 100;
 /** Connections that end before they carry anything, until a request gives up. */
 const MAX_DIALS = 3;
 
@@ -275,39 +242,6 @@ export class UpstreamPool<R extends UpstreamRoute = UpstreamRoute> {
   }
 }
 
-function isIdleTooLong(member: Member, now: number): boolean {
-  member.idleSince ??= now;
-  return now - member.idleSince >= member.idleTimeoutMs;
-}
-
-/** The one used last: the others get old and are closed. */
-function findRoom(line: Line): Member | undefined {
-  for (let at = line.members.length - 1; at >= 0; at--) {
-    const member = line.members[at]!;
-    if (member.connection.hasRoom) return member;
-  }
-  return undefined;
-}
-
-/** A dial under way that one more request may wait for. */
-function joinable({ dialing }: Line, { protocol }: UpstreamRoute) {
-  return protocol === "HTTP/2" && dialing && dialing.waiting < WAITERS_PER_DIAL ? dialing : undefined;
-}
-
-/** First come, first served; who left makes way. */
-function wakeOne(line: Line): void {
-  for (;;) {
-    const waiter = line.waiters.shift();
-    waiter?.wake();
-    if (!waiter || waiter.isWanted()) return;
-  }
-}
-
-function remove<T>(items: T[], item: T): void {
-  const at = items.indexOf(item);
-  if (at >= 0) items.splice(at, 1);
-}
-
 function overLimit({ name }: Cluster, limit: BreakerResource, maximum: number | undefined): MeshError {
   const message = `cluster ${name} already has its maximum of ${maximum} ${limit} requests`;
   return new MeshError(ErrorCode.CIRCUIT_OPEN, message, { context: { limit } });
@@ -318,20 +252,3 @@ const endsAtOnce = ({ endpoint }: UpstreamRoute): MeshError =>
     origin: "upstream",
     retry: "safe",
   });
-
-/** Settings of TLS, as numbers: a connection made by others is not the one that is configured now. */
-const transportIds = new WeakMap<UpstreamTransport, number>();
-let lastTransportId = 0;
-
-function transportKey(transport: UpstreamTransport): string {
-  if (transport.kind === "raw") return "raw";
-  const id = transportIds.get(transport) ?? ++lastTransportId;
-  transportIds.set(transport, id);
-  return `tls${id}`;
-}
-
-function keyOf({ cluster, endpoint, protocol, client }: UpstreamRoute): string {
-  const { key, reach } = endpoint;
-  const via = reach.kind === "hbone" && reach.via ? `${reach.via.ip}:${reach.via.port}` : "";
-  return `${cluster.name} ${key} ${reach.kind}${via} ${transportKey(cluster.transport)} ${protocol} ${client}`;
-}
