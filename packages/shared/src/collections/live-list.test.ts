@@ -34,47 +34,32 @@ describe("LiveList", () => {
     expect(list.values()).toEqual(["a", "c"]);
   });
 
-  it("keeps nothing that has left alive until the next full collection", async () => {
+  it("leaves no way from a member that has left to those that came after it", async () => {
     const list = new LiveList<object>();
-    const kept = await aliveAfterMinorCollections((value) => {
-      const member = list.add(value);
-      return () => member.leave();
-    });
-    // A Set keeps more than a quarter of them, and a Map one in twenty.
-    expect(kept).toBeLessThanOrEqual(2 * AT_ONCE);
+    const kept = list.add({});
+    const refs = comeAndGo(list, kept);
+    // A WeakRef keeps its target until the end of the turn.
+    await new Promise(setImmediate);
+    fullCollection();
+    expect(refs.filter((ref) => ref.deref() !== undefined)).toEqual([]);
+    expect(kept.value).toBeUndefined();
   });
 });
 
-const MEMBERS = 4000;
-const AT_ONCE = 50;
-
-/** How many of many short-lived members the young generation's collections leave in memory. */
-async function aliveAfterMinorCollections(add: (value: object) => () => void): Promise<number> {
-  const collectYoung = minorCollection();
-  const refs: WeakRef<object>[] = [];
-  const leave: (() => void)[] = [];
-  const come = (index: number): void => {
-    const value = { index };
-    refs.push(new WeakRef(value));
-    leave[index % AT_ONCE]?.();
-    leave[index % AT_ONCE] = add(value);
-  };
-  for (let index = 0; index < MEMBERS; index++) {
-    come(index);
-    if (index % AT_ONCE === AT_ONCE - 1) {
-      // A WeakRef keeps its target until the end of the turn.
-      await new Promise(setImmediate);
-      collectYoung();
-    }
+/** Members after `kept`, which all leave, it in their middle. */
+function comeAndGo(list: LiveList<object>, kept: LiveMember<object>): WeakRef<object>[] {
+  const members = Array.from({ length: 100 }, () => list.add({}));
+  const refs = members.flatMap((member) => [new WeakRef(member), new WeakRef(member.value as object)]);
+  for (const [index, member] of members.entries()) {
+    if (index === 50) kept.leave();
+    member.leave();
   }
-  await new Promise(setImmediate);
-  collectYoung();
-  return refs.filter((ref) => ref.deref() !== undefined).length;
+  return refs;
 }
 
-function minorCollection(): () => void {
+function fullCollection(): void {
   setFlagsFromString("--expose-gc");
   const collect: unknown = runInNewContext("globalThis.gc");
   if (typeof collect !== "function") throw new Error("this Node has no gc()");
-  return () => void collect({ type: "minor" });
+  collect({ type: "major" });
 }
