@@ -1,9 +1,9 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { programPath } from "@ambit/shared/lab-client";
 import { eventually } from "@ambit/testing/eventually";
+import { temporaryFolder } from "@ambit/testing/files";
 import { canRunLab, useLab } from "@ambit/testing/lab";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 
@@ -97,7 +97,7 @@ scenario("Envoy as the other end of HBONE (needs Envoy on PATH or in AMBIT_ENVOY
       identity,
     ];
     const material = JSON.parse((await lab.exec({ node: "node1" }, command)).stdout);
-    const file = join(mkdtempSync(join(tmpdir(), "ambit-envoy-")), "envoy.json");
+    const file = join(temporaryFolder("envoy"), "envoy.json");
     writeFileSync(file, JSON.stringify(config(ip, material)));
     const target = { namespace: "outside", pod: "outsider" };
     const envoy = await lab.spawn(target, [

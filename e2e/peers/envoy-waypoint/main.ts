@@ -7,8 +7,7 @@
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { createGrpcIssuer, createSecretManager } from "@ambit/shared/ca";
 import type { SpiffeUri } from "@ambit/shared/identity";
 import { systemClock, systemRandom } from "@ambit/shared/time";
@@ -54,7 +53,8 @@ function certificate(onRenewed: (material: IdentityMaterial) => void): Promise<I
   });
 }
 
-const folder = mkdtempSync(join(tmpdir(), "ambit-envoy-waypoint-"));
+// With the lab's own files, which go with the lab: this process is killed with it, and removes nothing then.
+const folder = mkdtempSync(join(dirname(need("AMBIT_TOKEN_FILE")), ".envoy-"));
 let secrets: SecretsServer | undefined;
 const material = await certificate((renewed) => secrets?.replace(renewed));
 const secretsSocket = join(folder, "sds.sock");
