@@ -2,8 +2,10 @@ import { makeRow, type Row } from "../row.ts";
 import { vsEnvoy } from "./against-envoy.ts";
 import { FLAT_OUT, type MeshedSide, type Topology } from "./topology.ts";
 
-/** The garbage of a start and of a burst is given back in the first of its 10 s that are quiet from end to end. */
-const UNTIL_IDLE_MS = 22_000;
+/** The garbage of a start is given back in the first of its 10 s that are quiet from end to end. */
+const AFTER_START_MS = 22_000;
+/** That of a burst after six of them. */
+const AFTER_LOAD_MS = 82_000;
 
 /** Resident memory of a waypoint: idle, right after load, and once it is idle again. Runs first, before any other load. */
 export async function memory(topology: Topology): Promise<Row[]> {
@@ -15,11 +17,11 @@ export async function memory(topology: Topology): Promise<Row[]> {
     for (const side of sides) megabytes.set(side, await read(side));
     moments.push({ what, megabytes });
   };
-  await pause();
+  await pause(AFTER_START_MS);
   await note("idle");
   for (const side of sides) await topology.measure(side, FLAT_OUT);
   await note("right after load");
-  await pause();
+  await pause(AFTER_LOAD_MS);
   await note("idle again");
   return moments.flatMap(({ what, megabytes }) => {
     const name = `resident memory of the waypoint, ${what}`;
@@ -29,4 +31,4 @@ export async function memory(topology: Topology): Promise<Row[]> {
   });
 }
 
-const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, UNTIL_IDLE_MS));
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

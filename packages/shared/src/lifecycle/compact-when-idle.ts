@@ -8,11 +8,11 @@ const BUSY_SHARE = 0.1;
 /** After the first time there may be users: only a thread with next to nothing to do is stopped for them again. */
 const QUIET_SHARE = 0.01;
 /**
- * ... and only one that had so little to do for 5 minutes. A collection throws away compiled code and shrinks the young
- * generation: the next burst compiles again and is collected three times as often while that grows (measured). Bursts
- * that come every minute must not pay for it each time; memory of a burst may stay for some minutes.
+ * ... and only one that had so little to do for a minute. A collection throws away compiled code and shrinks the young
+ * generation: the next burst compiles again, and is collected three times as often while that grows (measured). Bursts
+ * that come every minute must not pay for it each time.
  */
-const QUIET_PERIODS = 30;
+const QUIET_PERIODS = 6;
 
 export interface CompactionInit {
   readonly clock: Clock;
@@ -22,8 +22,8 @@ export interface CompactionInit {
 }
 
 /**
- * Compacts the memory of this thread after the first 10 s in which it had little to do, and again in the first 5 quiet
- * minutes after each busy time: a burst would otherwise keep its memory for hours. Under lasting load nothing happens;
+ * Compacts the memory of this thread after the first 10 s in which it had little to do, and again in the first quiet
+ * minute after each busy time: a burst would otherwise keep its memory for hours. Under lasting load nothing happens;
  * the collector runs often enough then.
  */
 export function compactWhenIdle({ clock, compact, utilization = ownThread }: CompactionInit): void {
