@@ -30,6 +30,16 @@ function run(args: readonly string[], env: Readonly<Record<string, string>>) {
   return result;
 }
 
+/** The readiness endpoint of a program, once it listens; a program that ended is reported with what it said. */
+function answering(program: ReturnType<typeof run>): Promise<Response> {
+  return Promise.race([
+    eventually("the program listens", () => fetch(`http://${IP}:15021/healthz/ready`), 60_000),
+    program.ended.then((code): never => {
+      throw new Error(`the program ended with ${code}: ${program.output}`);
+    }),
+  ]);
+}
+
 describe("the waypoint's program", () => {
   it("ends with 64 and says all mistakes", async () => {
     const program = run(["prox"], { AMBIT_X: "1" });
@@ -47,7 +57,7 @@ describe("the waypoint's program", () => {
 
   it("runs without a control plane, not ready, and ends with 0 on SIGTERM", async () => {
     const program = run([], NEEDED);
-    const answer = await eventually("readiness", () => fetch(`http://${IP}:15021/healthz/ready`));
+    const answer = await answering(program);
     expect(await answer.text()).toBe("not ready, pending: addresses, certificate, clusters, endpoints, listeners\n");
     expect((await fetch(`http://${IP}:15000/config_dump`)).status).toBe(200);
     program.child.kill("SIGTERM");
@@ -57,7 +67,7 @@ describe("the waypoint's program", () => {
 
   it("ends with 69 when a port is taken", async () => {
     const first = run([], NEEDED);
-    await eventually("the first", () => fetch(`http://${IP}:15021/healthz/ready`));
+    await answering(first);
     const second = run([], NEEDED);
     expect(await second.ended).toBe(69);
     expect(second.output).toContain("cannot listen");
