@@ -1,8 +1,10 @@
 /** An Envoy in the place of our waypoint: our control plane's dialect is Envoy's, and says what it means. */
 
 import { spawnSync } from "node:child_process";
+import { createPublicKey } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { type ExecTarget, programPath } from "@ambit/shared/lab-client";
+import { createKeyPair, createRoot, exportPrivateKeyPem, readSigner, signCertificate } from "@ambit/shared/x509";
 import { eventually } from "@ambit/testing/eventually";
 import { canRunLab, useLab } from "@ambit/testing/lab";
 import { afterEach, beforeAll, describe, expect, it } from "@jest/globals";
@@ -175,6 +177,46 @@ scenario("Envoy as waypoint (needs Envoy on PATH or in AMBIT_ENVOY, root and net
     await lab.client.delete({ files: [file] });
     await eventually("it is gone", async () => !(await envoyAdmin("/clusters")).includes("fixed.example.com"));
     await isSettled();
+  });
+
+  it("takes a client's certificate for servers outside the mesh as a secret, and uses it", async () => {
+    const times = { notBefore: 0, notAfter: 4_000_000_000_000 };
+    const root = await createRoot({ organization: "app", ...times });
+    const keyPem = await exportPrivateKeyPem((await createKeyPair()).privateKey);
+    const chainPem = await signCertificate(await readSigner(root.certPem, root.keyPem), {
+      publicKey: createPublicKey(keyPem),
+      uris: [],
+      hosts: ["app.example.com"],
+      purposes: ["client"],
+      ...times,
+    });
+    const named = (apiVersion: string, kind: string, more: object) => ({
+      apiVersion,
+      kind,
+      metadata: { name: "bank", namespace: "app" },
+      ...more,
+    });
+    await apply(
+      named("v1", "Secret", { stringData: { "tls.crt": chainPem, "tls.key": keyPem, "ca.crt": root.certPem } }),
+      named("networking.istio.io/v1", "ServiceEntry", {
+        spec: {
+          hosts: ["bank.example.com"],
+          addresses: ["240.7.7.7"],
+          resolution: "STATIC",
+          ports: [{ number: 80, name: "http", protocol: "HTTP", targetPort: 443 }],
+          endpoints: [{ address: "192.0.2.7" }],
+        },
+      }),
+      named("networking.istio.io/v1", "DestinationRule", {
+        spec: { host: "bank.example.com", trafficPolicy: { tls: { mode: "MUTUAL", credentialName: "bank" } } },
+      }),
+    );
+    await eventually("the secret is in use", async () =>
+      (await envoyAdmin("/config_dump?resource=dynamic_active_secrets")).includes("kubernetes://bank"),
+    );
+    await isSettled();
+    expect(Object.keys((await clientStatus())?.types ?? {}).filter((type) => type.endsWith(".Secret"))).toHaveLength(1);
+    expect(await refusals()).toEqual([]);
   });
 
   consumerRouteTests(world);

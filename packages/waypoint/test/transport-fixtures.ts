@@ -33,7 +33,7 @@ export class TestAuthority {
   readonly #signer: Signer;
   readonly rootPem: string;
 
-  private constructor(signer: Signer) {
+  constructor(signer: Signer) {
     this.#signer = signer;
     this.rootPem = signer.certificatePem;
   }

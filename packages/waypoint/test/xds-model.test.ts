@@ -139,8 +139,12 @@ describe("the model", () => {
     expect(main(compiler, rdsChain(CART, "cart-routes")).wants).toEqual({
       eds: ["a", "b-endpoints"],
       rds: ["cart-routes"],
+      secrets: [],
     });
-    expect(compiler.apply(CLUSTER_TYPE_URL, [], ["a"]).wants).toEqual({ eds: ["b-endpoints"], rds: ["cart-routes"] });
+    expect(compiler.apply(CLUSTER_TYPE_URL, [], ["a"]).wants).toMatchObject({
+      eds: ["b-endpoints"],
+      rds: ["cart-routes"],
+    });
   });
 
   it("forgets the endpoints of a cluster that is gone", () => {

@@ -152,7 +152,7 @@ describe("istiod's worked example", () => {
     expect(results.map(({ rejected, notes }) => ({ rejected, notes }))).toEqual(
       results.map(() => ({ rejected: [], notes: [] })),
     );
-    expect(results.at(-1)?.wants).toEqual({ eds: [V1, V2], rds: [] });
+    expect(results.at(-1)?.wants).toEqual({ eds: [V1, V2], rds: [], secrets: [] });
   });
 
   it("leads each address and port to its chain, and nothing else anywhere", () => {

@@ -42,6 +42,11 @@ export const fact = {
   telemetryOf: (namespace: string): FactKey<KubeObject> => `telemetry|${namespace}`,
   referenceGrants: (namespace: string): FactKey<KubeObject> => `referencegrant|${namespace}`,
   /** Roots (PEM) in a Secret or ConfigMap under `ca.crt`. */
+  /** Certificate and key that clients of other meshes and of servers outside prove themselves with. */
+  clientCertificate: (namespace: string, name: string): FactKey<ClientCertificateFact> =>
+    `clientcertificate|${namespace}|${name}`,
+  /** PEM of revocation lists, beside the roots of the same name. */
+  revocationList: (namespace: string, name: string): FactKey<string> => `revocationlist|${namespace}|${name}`,
   caBundle: (namespace: string, name: string): FactKey<string> => `cabundle|${namespace}|${name}`,
   /** Istio's MeshConfig, from the root namespace. */
   meshConfig: (): FactKey<MeshConfigFact> => "meshconfig",
@@ -64,6 +69,11 @@ export const fact = {
   /** Nodes on which replicas of a waypoint run. */
   waypointNodes: (gateway: string): FactKey<string> => `waypointnodes|${gateway}`,
 } as const;
+
+/** PEM. `problem`: why it is of no use; there is no key then. */
+export type ClientCertificateFact =
+  | { readonly chain: string; readonly privateKey: string }
+  | { readonly problem: string };
 
 /** Labels and annotations of a Namespace or GatewayClass. */
 export interface NamespaceFact {

@@ -1,12 +1,12 @@
 import { DeltaDiscoveryRequestSchema } from "@ambit/shared/proto";
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "@jest/globals";
-import { CLUSTER_TYPE_URL, ENDPOINT_TYPE_URL, LISTENER_TYPE_URL } from "./envoy-types.ts";
+import { CLUSTER_TYPE_URL, ENDPOINT_TYPE_URL, LISTENER_TYPE_URL, SECRET_TYPE_URL } from "./envoy-types.ts";
 import { takePushes } from "./push-order.ts";
 import { ResourceStore } from "./resource-store.ts";
 import { Subscription } from "./subscription.ts";
 
-const TYPES = [CLUSTER_TYPE_URL, ENDPOINT_TYPE_URL, LISTENER_TYPE_URL];
+const TYPES = [CLUSTER_TYPE_URL, ENDPOINT_TYPE_URL, SECRET_TYPE_URL, LISTENER_TYPE_URL];
 const put = (typeUrl: string, content: string) => ({
   typeUrl,
   upserted: [{ name: "web", bytes: Buffer.from(content), aliases: [] }],
@@ -36,7 +36,7 @@ type Pushes = ReturnType<typeof takePushes>;
 const typesOf = (pushes: Pushes): readonly string[] => pushes.map(({ typeUrl }) => typeUrl);
 
 describe("takePushes to a waypoint", () => {
-  it("sends endpoints of clusters that are not acknowledged, as an Envoy waits for them, and only then listeners", () => {
+  it("sends endpoints and secrets of clusters that are not acknowledged, as an Envoy waits for them, and only then listeners", () => {
     const { store, turn, ask, acknowledge } = client();
     ask(CLUSTER_TYPE_URL);
     ask(LISTENER_TYPE_URL);
@@ -49,6 +49,11 @@ describe("takePushes to a waypoint", () => {
     const endpoints = turn();
     expect(typesOf(endpoints)).toEqual([ENDPOINT_TYPE_URL]);
     acknowledge(endpoints);
+    expect(turn()).toEqual([]);
+    ask(SECRET_TYPE_URL, "web");
+    const secrets = turn();
+    expect(typesOf(secrets)).toEqual([SECRET_TYPE_URL]);
+    acknowledge(secrets);
     expect(turn()).toEqual([]);
     acknowledge(clusters);
     expect(typesOf(turn())).toEqual([LISTENER_TYPE_URL]);

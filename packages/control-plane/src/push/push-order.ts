@@ -1,9 +1,15 @@
 /**
  * Stage "push": the order of types within one change. What is named comes before what names it, and leaves after it:
- * policies before workloads; clusters, endpoints, listeners, routes. So a proxy never holds a name that leads nowhere.
+ * policies before workloads; clusters, endpoints, secrets, listeners, routes. So a proxy never holds a name that leads nowhere.
  */
 import { ADDRESS_TYPE_URL, AUTHORIZATION_TYPE_URL } from "@ambit/shared/xds";
-import { CLUSTER_TYPE_URL, ENDPOINT_TYPE_URL, ENVOY_TYPE_URLS, LISTENER_TYPE_URL } from "./envoy-types.ts";
+import {
+  CLUSTER_TYPE_URL,
+  ENDPOINT_TYPE_URL,
+  ENVOY_TYPE_URLS,
+  LISTENER_TYPE_URL,
+  SECRET_TYPE_URL,
+} from "./envoy-types.ts";
 import type { Push, Subscription } from "./subscription.ts";
 
 export interface TypedPush {
@@ -76,9 +82,9 @@ function takeFamily(
   takeRemovals(chain, take);
 }
 
-/** An Envoy acknowledges new clusters once they have their endpoints, so these may not wait for it. */
+/** An Envoy acknowledges new clusters once they have their endpoints and secrets, so these may not wait for it. */
 const isTakenOnlyWith = ({ typeUrl }: Subscription, later: string): boolean =>
-  typeUrl === CLUSTER_TYPE_URL && later === ENDPOINT_TYPE_URL;
+  typeUrl === CLUSTER_TYPE_URL && (later === ENDPOINT_TYPE_URL || later === SECRET_TYPE_URL);
 
 /**
  * An Envoy that is sent a cluster again makes it anew and waits for its endpoints, but does not ask for them a second

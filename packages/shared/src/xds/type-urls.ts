@@ -8,5 +8,7 @@ export const EnvoyTypeUrl = {
   LISTENER: "type.googleapis.com/envoy.config.listener.v3.Listener",
   ROUTE: "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
   CLUSTER: "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+  /** Certificates and roots for servers outside the mesh. */
+  SECRET: "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
   ENDPOINT: "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
 } as const;

@@ -130,6 +130,12 @@ export type UpstreamTransport =
       readonly subjectAltNames: readonly string[];
       /** PEM; undefined = the system's roots. */
       readonly trustedRoots: string | undefined;
+      /** PEM: what has been revoked of the roots' certificates. With a list, each certificate's issuer must have one. */
+      readonly revocationList?: string | undefined;
+      /** What we prove ourselves with, PEM; undefined = nothing. */
+      readonly clientCertificate?: { readonly chain: string; readonly privateKey: string } | undefined;
+      /** A secret that has not come: nothing can be reached without it. */
+      readonly missingSecret?: string | undefined;
       readonly insecureSkipVerify: boolean;
       readonly alpn: readonly string[];
     };

@@ -44,6 +44,7 @@ export interface ControlPlaneObserver {
 const TYPES: readonly SubscribedType[] = [
   { typeUrl: EnvoyTypeUrl.CLUSTER, style: "wildcard" },
   { typeUrl: EnvoyTypeUrl.ENDPOINT, style: "named" },
+  { typeUrl: EnvoyTypeUrl.SECRET, style: "named" },
   { typeUrl: EnvoyTypeUrl.LISTENER, style: "wildcard" },
   { typeUrl: EnvoyTypeUrl.ROUTE, style: "named" },
   { typeUrl: ADDRESS_TYPE_URL, style: "wildcard" },
@@ -114,6 +115,7 @@ export class ControlPlane {
     const { rejected, wants, notes } = this.#init.compiler.apply(typeUrl, upserted, removed);
     for (const note of notes) this.#init.log.info("left out of the configuration", { typeUrl, note });
     this.#client.want(EnvoyTypeUrl.ENDPOINT, wants.eds);
+    this.#client.want(EnvoyTypeUrl.SECRET, wants.secrets);
     this.#client.want(EnvoyTypeUrl.ROUTE, wants.rds);
     return rejected;
   }

@@ -82,6 +82,9 @@ export function originateTls(init: TlsOriginate): Promise<SecureTransport> {
 /** @throws what node says of roots that do not parse */
 function startHandshake(init: TlsOriginate, onVerdict: (verdict: MeshError | undefined) => void): TLSSocket {
   const { transport, tls } = init;
+  if (tls.missingSecret !== undefined) {
+    throw new Error(`the secret ${tls.missingSecret} has not come from the control plane`);
+  }
   const socket = connect({
     socket: transport,
     secureContext: contextOf(tls),
@@ -103,8 +106,14 @@ const contexts = new WeakMap<UpstreamTls, SecureContext>();
 function contextOf(tls: UpstreamTls): SecureContext {
   const known = contexts.get(tls);
   if (known !== undefined) return known;
-  const ca = tls.trustedRoots ?? systemRoots();
-  const context = createSecureContext({ ...(ca === undefined ? {} : { ca }), minVersion: "TLSv1.2" });
+  const { trustedRoots, revocationList, clientCertificate } = tls;
+  const ca = trustedRoots ?? systemRoots();
+  const context = createSecureContext({
+    ...(ca === undefined ? {} : { ca }),
+    ...(revocationList === undefined ? {} : { crl: revocationList }),
+    ...(clientCertificate && { cert: clientCertificate.chain, key: clientCertificate.privateKey }),
+    minVersion: "TLSv1.2",
+  });
   contexts.set(tls, context);
   return context;
 }

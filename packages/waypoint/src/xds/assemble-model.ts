@@ -10,6 +10,7 @@ import type { ChainNames } from "./compile-chain-matcher.ts";
 import { type ClusterDraft, withEndpoints } from "./compile-cluster.ts";
 import type { CompiledEndpoints } from "./compile-endpoints.ts";
 import type { MainListener } from "./compile-listener.ts";
+import { type CompiledSecret, withSecrets } from "./compile-secret.ts";
 
 /** A table, or why the chains that use it cannot be served. */
 export type CompiledTable =
@@ -19,6 +20,7 @@ export type CompiledTable =
 export interface CompiledResources {
   readonly clusters: ReadonlyMap<string, ClusterDraft>;
   readonly endpoints: ReadonlyMap<string, CompiledEndpoints>;
+  readonly secrets: ReadonlyMap<string, CompiledSecret>;
   readonly tables: ReadonlyMap<string, CompiledTable>;
   readonly main: MainListener | undefined;
   /** Why nothing at all may be served; undefined: all is well. */
@@ -46,12 +48,14 @@ export class ModelAssembler {
     };
   }
 
-  #joinClusters({ clusters, endpoints }: CompiledResources): ReadonlyMap<string, Cluster> {
+  #joinClusters({ clusters, endpoints, secrets: found }: CompiledResources): ReadonlyMap<string, Cluster> {
     const joined = new Joined<Cluster>();
-    for (const [name, { cluster, eds }] of clusters) {
+    for (const [name, { cluster, eds, secrets }] of clusters) {
       const assigned = eds === undefined ? undefined : endpoints.get(eds);
-      const join = (): Cluster => (assigned ? withEndpoints(cluster, assigned) : cluster);
-      joined.add(name, [cluster, assigned], this.#clusters, join);
+      const find = (secret: string): CompiledSecret | undefined => found.get(secret);
+      const join = (): Cluster => withSecrets(assigned ? withEndpoints(cluster, assigned) : cluster, secrets, find);
+      const parts = [secrets.certificate, secrets.roots].map((secret) => secret && find(secret));
+      joined.add(name, [cluster, assigned, ...parts], this.#clusters, join);
     }
     this.#clusters = joined;
     return joined.values;

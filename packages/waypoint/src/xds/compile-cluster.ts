@@ -7,7 +7,7 @@ import type { Cluster } from "../balance/model.ts";
 import { compileAlgorithm, compileSlowStart } from "./compile-algorithm.ts";
 import { type CompiledEndpoints, compileEndpoints, NO_ENDPOINTS } from "./compile-endpoints.ts";
 import { compileBreakers, compileOutlierDetection } from "./compile-limits.ts";
-import { compileTransport, compileUpstreamHttp } from "./compile-transport.ts";
+import { compileTransport, compileUpstreamHttp, type SecretNames } from "./compile-transport.ts";
 import type { CompileContext } from "./context.ts";
 import { at, InvalidField } from "./invalid-field.ts";
 import { durationOr, structAt, textAt } from "./values.ts";
@@ -25,6 +25,7 @@ export interface ClusterDraft {
   readonly cluster: Cluster;
   /** The EDS resource that has its endpoints; undefined: they are in the cluster. */
   readonly eds: string | undefined;
+  readonly secrets: SecretNames;
 }
 
 const DEFAULT_CONNECT_MS = 5_000;
@@ -41,6 +42,7 @@ export function compileCluster(message: ClusterMessage, context: CompileContext)
   noteIgnored(message, context);
   const balancing = message.commonLbConfig;
   const outliers = message.outlierDetection;
+  const { transport, secrets } = compileTransport(message);
   const cluster: Cluster = {
     name: message.name,
     service: serviceOf(message),
@@ -54,7 +56,7 @@ export function compileCluster(message: ClusterMessage, context: CompileContext)
     circuitBreakers: at("circuit_breakers", () => compileBreakers(message.circuitBreakers)),
     connectTimeoutMs: at("connect_timeout", () => durationOr(message.connectTimeout, DEFAULT_CONNECT_MS)),
     http: compileUpstreamHttp(message),
-    transport: compileTransport(message),
+    transport,
     original: discovery === Discovery.ORIGINAL_DST || endpoints.isOriginal,
     ...(endpoints.isOriginal ? { originalReach: "hbone" as const } : {}),
     dns:
@@ -63,7 +65,7 @@ export function compileCluster(message: ClusterMessage, context: CompileContext)
         : undefined,
   };
   const eds = discovery === Discovery.EDS ? message.edsClusterConfig?.serviceName || message.name : undefined;
-  return { cluster, eds };
+  return { cluster, eds, secrets };
 }
 
 function discoveryOf({ clusterDiscoveryType: discovery }: ClusterMessage): Discovery {

@@ -24,19 +24,19 @@ import type { UpstreamHttp, UpstreamTransport } from "../balance/model.ts";
 import { at, each, InvalidField } from "./invalid-field.ts";
 import { durationOr, typeNameOf, unpack } from "./values.ts";
 
-const RAW: UpstreamTransport = { kind: "raw" };
+const RAW: CompiledTransport = { transport: { kind: "raw" }, secrets: {} };
 
 /**
  * The transport inside the tunnel, or to a plain endpoint. Of several sockets to choose among, the one for endpoints
  * without a mark: those with the mark of a tunnel are tunnelled whatever it says.
  */
-export function compileTransport(message: ClusterMessage): UpstreamTransport {
+export function compileTransport(message: ClusterMessage): CompiledTransport {
   const unmarked = message.transportSocketMatches.find(({ match }) => Object.keys(match ?? {}).length === 0);
   if (unmarked) return at("transport_socket_matches", () => compileSocket(unmarked.transportSocket));
   return at("transport_socket", () => compileSocket(message.transportSocket));
 }
 
-function compileSocket(socket: TransportSocket | undefined): UpstreamTransport {
+function compileSocket(socket: TransportSocket | undefined): CompiledTransport {
   const config = socket?.configType.value;
   if (config === undefined) return RAW;
   switch (typeNameOf(config)) {
@@ -53,14 +53,22 @@ function compileSocket(socket: TransportSocket | undefined): UpstreamTransport {
   }
 }
 
+/** Names of secrets that a transport is incomplete without. */
+export interface SecretNames {
+  readonly certificate?: string | undefined;
+  readonly roots?: string | undefined;
+}
+
+export interface CompiledTransport {
+  readonly transport: UpstreamTransport;
+  readonly secrets: SecretNames;
+}
+
 /** Differs: without a validation context Envoy verifies nothing; we verify with the system's roots. */
-function compileTls(context: CommonTlsContext | undefined, sni: string): UpstreamTransport {
-  const ownCertificates =
-    (context?.tlsCertificates.length ?? 0) + (context?.tlsCertificateSdsSecretConfigs.length ?? 0);
-  if (ownCertificates > 0)
-    throw new InvalidField("expected none: client certificates are not supported", "tls_certificates");
-  const validation = validationOf(context);
-  return {
+function compileTls(context: CommonTlsContext | undefined, sni: string): CompiledTransport {
+  const certificate = certificateName(context);
+  const { validation, roots } = validationOf(context);
+  const transport: UpstreamTransport = {
     kind: "tls",
     sni,
     subjectAltNames: [
@@ -68,25 +76,43 @@ function compileTls(context: CommonTlsContext | undefined, sni: string): Upstrea
       ...each("match_subject_alt_names", validation?.matchSubjectAltNames ?? [], compileName),
     ],
     trustedRoots: validation?.trustedCa && at("trusted_ca", () => rootsOf(validation.trustedCa)),
+    ...(validation?.crl && { revocationList: at("crl", () => inlineText(validation.crl)) }),
     insecureSkipVerify: validation?.trustChainVerification === Verification.ACCEPT_UNTRUSTED,
     alpn: context?.alpnProtocols ?? [],
   };
+  return { transport, secrets: { ...(certificate && { certificate }), ...(roots && { roots }) } };
 }
 
-function validationOf(context: CommonTlsContext | undefined): CertificateValidationContext | undefined {
+/** Keys come as secrets, which are shown to nobody; in a cluster, or in a file of ours, they are refused. */
+function certificateName(context: CommonTlsContext | undefined): string | undefined {
+  if ((context?.tlsCertificates.length ?? 0) > 0) {
+    throw new InvalidField("expected secrets (tls_certificate_sds_secret_configs)", "tls_certificates");
+  }
+  const [first, ...more] = context?.tlsCertificateSdsSecretConfigs ?? [];
+  if (more.length > 0) throw new InvalidField("expected one", "tls_certificate_sds_secret_configs");
+  return first && at("tls_certificate_sds_secret_configs", () => secretName(first));
+}
+
+interface CompiledValidation {
+  readonly validation?: CertificateValidationContext | undefined;
+  readonly roots?: string | undefined;
+}
+
+function validationOf(context: CommonTlsContext | undefined): CompiledValidation {
   const validation = context?.validationContextType;
   switch (validation?.case) {
     case undefined:
-      return undefined;
+      return {};
     case "validationContext":
-      return checked(validation.value);
+      return { validation: checked(validation.value) };
     case "validationContextSdsSecretConfig":
-      systemRootsOnly(validation.value);
-      return undefined;
+      return { roots: rootsName(validation.value) };
     case "combinedValidationContext": {
       const { defaultValidationContext, validationContextSdsSecretConfig: sds } = validation.value;
-      if (sds) systemRootsOnly(sds);
-      return defaultValidationContext && checked(defaultValidationContext);
+      return {
+        validation: defaultValidationContext && checked(defaultValidationContext),
+        roots: sds && rootsName(sds),
+      };
     }
     default:
       throw new InvalidField(`expected a validation context, got ${validation?.case}`);
@@ -94,19 +120,26 @@ function validationOf(context: CommonTlsContext | undefined): CertificateValidat
 }
 
 /** What narrows whom we trust must not be skipped over. */
-function checked(context: CertificateValidationContext): CertificateValidationContext {
+export function checked(context: CertificateValidationContext): CertificateValidationContext {
   const pinned = context.verifyCertificateSpki.length + context.verifyCertificateHash.length;
-  if (pinned > 0 || context.crl || context.customValidatorConfig || context.caCertificateProviderInstance) {
-    throw new InvalidField("validation_context: expected roots and names only");
+  if (pinned > 0 || context.customValidatorConfig || context.caCertificateProviderInstance) {
+    throw new InvalidField("validation_context: expected roots, names and revocation lists only");
   }
   return context;
 }
 
-/** istiod's name for the roots of the operating system. */
-function systemRootsOnly({ name }: SdsSecretConfig): void {
-  if (name !== "file-root:system")
-    throw new InvalidField(`expected inline roots or the system's, got the secret "${name.slice(0, 100)}"`);
+/** Secrets of the control plane's own stream alone. */
+function secretName({ name, sdsConfig }: SdsSecretConfig): string {
+  const source = sdsConfig?.configSourceSpecifier.case;
+  if (source !== "ads") throw new InvalidField(`expected a secret of the same stream (ads), got ${source ?? "none"}`);
+  if (name === "") throw new InvalidField("expected a name");
+  return name;
 }
+
+/** istiod's name for the roots of the operating system. */
+const SYSTEM_ROOTS_NAME = "file-root:system";
+const rootsName = (config: SdsSecretConfig): string | undefined =>
+  config.name === SYSTEM_ROOTS_NAME ? undefined : secretName(config);
 
 const SYSTEM_ROOTS: ReadonlySet<string> = new Set([
   "/etc/ssl/certs/ca-certificates.crt",
@@ -115,17 +148,19 @@ const SYSTEM_ROOTS: ReadonlySet<string> = new Set([
 
 function rootsOf(source: DataSource | undefined): string | undefined {
   const specifier = source?.specifier;
-  switch (specifier?.case) {
-    case "inlineString":
-      return specifier.value;
-    case "inlineBytes":
-      return Buffer.from(specifier.value).toString("latin1");
-    case "filename":
-      if (SYSTEM_ROOTS.has(specifier.value)) return undefined;
-      throw new InvalidField(`expected inline roots or the system's, got the file "${specifier.value.slice(0, 200)}"`);
-    default:
-      throw new InvalidField(`expected inline roots, got ${specifier?.case ?? "none"}`);
+  if (specifier?.case === "filename") {
+    if (SYSTEM_ROOTS.has(specifier.value)) return undefined;
+    throw new InvalidField(`expected inline roots or the system's, got the file "${specifier.value.slice(0, 200)}"`);
   }
+  return inlineText(source);
+}
+
+/** Never says what is in it. */
+export function inlineText(source: DataSource | undefined): string {
+  const specifier = source?.specifier;
+  if (specifier?.case === "inlineString") return specifier.value;
+  if (specifier?.case === "inlineBytes") return Buffer.from(specifier.value).toString("latin1");
+  throw new InvalidField(`expected PEM inline, got ${specifier?.case ?? "none"}`);
 }
 
 function compileTypedName({ sanType, matcher }: SubjectAltNameMatcher): string {

@@ -5,6 +5,7 @@
 import { ClusterSchema } from "@ambit/envoy-api/envoy/config/cluster/v3/cluster";
 import { ClusterLoadAssignmentSchema } from "@ambit/envoy-api/envoy/config/endpoint/v3/endpoint";
 import { RouteConfigurationSchema } from "@ambit/envoy-api/envoy/config/route/v3/route";
+import { SecretSchema } from "@ambit/envoy-api/envoy/extensions/transport_sockets/tls/v3/secret";
 import { fromBinary } from "@bufbuild/protobuf";
 import type { RouteModel } from "../model/route-model.ts";
 import { type CompiledTable, ModelAssembler } from "./assemble-model.ts";
@@ -20,12 +21,19 @@ import {
 } from "./compile-listener.ts";
 import { NOTHING_PER_FILTER } from "./compile-per-filter.ts";
 import { compileRoutes } from "./compile-routes.ts";
+import { type CompiledSecret, compileSecret } from "./compile-secret.ts";
 import type { CompileContext, SecurityCompilers } from "./context.ts";
 import { digestOf } from "./digest.ts";
 import { attempt, InvalidField, Unenforceable } from "./invalid-field.ts";
 import { ResourceStore } from "./resource-store.ts";
 import { securityCompilers } from "./security-compilers.ts";
-import { CLUSTER_TYPE_URL, ENDPOINT_TYPE_URL, LISTENER_TYPE_URL, ROUTE_TYPE_URL } from "./type-urls.ts";
+import {
+  CLUSTER_TYPE_URL,
+  ENDPOINT_TYPE_URL,
+  LISTENER_TYPE_URL,
+  ROUTE_TYPE_URL,
+  SECRET_TYPE_URL,
+} from "./type-urls.ts";
 
 export interface XdsResource {
   readonly name: string;
@@ -37,7 +45,11 @@ export interface ApplyResult {
   /** For the NACK: what is not in force as it was sent. Empty: ACK. */
   readonly rejected: readonly { readonly name: string; readonly reason: string }[];
   /** All names that the clusters and chains refer to now, sorted. */
-  readonly wants: { readonly eds: readonly string[]; readonly rds: readonly string[] };
+  readonly wants: {
+    readonly eds: readonly string[];
+    readonly rds: readonly string[];
+    readonly secrets: readonly string[];
+  };
   /** What was left out and guards nothing; each is told once. */
   readonly notes: readonly string[];
 }
@@ -64,13 +76,14 @@ class Compiler implements ModelCompiler {
   readonly #assembler = new ModelAssembler();
   readonly #clusters = new ResourceStore<ClusterDraft>();
   readonly #endpoints = new ResourceStore<CompiledEndpoints>();
+  readonly #secrets = new ResourceStore<CompiledSecret>();
   readonly #tables = new ResourceStore<CompiledTable>();
   #main: { readonly digest: string; readonly listener: MainListener } | undefined;
   #terminationProblem: string | undefined;
   readonly #told = new Set<string>();
   #notes: string[] = [];
   #changed = false;
-  #wanted: ApplyResult["wants"] = { eds: [], rds: [] };
+  #wanted: ApplyResult["wants"] = { eds: [], rds: [], secrets: [] };
   #model: RouteModel;
   readonly #listeners = new Set<(model: RouteModel) => void>();
 
@@ -111,6 +124,8 @@ class Compiler implements ModelCompiler {
         return this.#addCluster(resource);
       case ENDPOINT_TYPE_URL:
         return this.#addEndpoints(resource);
+      case SECRET_TYPE_URL:
+        return this.#addSecret(resource);
       case ROUTE_TYPE_URL:
         return this.#addTable(resource);
       case LISTENER_TYPE_URL:
@@ -139,6 +154,16 @@ class Compiler implements ModelCompiler {
         const endpoints = compileEndpoints(message, false);
         for (const note of endpoints.notes) this.#note(`endpoints "${name}": ${note}`);
         return endpoints;
+      }) || this.#changed;
+    return [];
+  }
+
+  #addSecret({ name, bytes }: XdsResource): readonly string[] {
+    this.#changed =
+      this.#secrets.set(name, bytes, () => {
+        const message = fromBinary(SecretSchema, bytes);
+        sameName(name, message.name);
+        return compileSecret(message);
       }) || this.#changed;
     return [];
   }
@@ -189,6 +214,9 @@ class Compiler implements ModelCompiler {
       case ENDPOINT_TYPE_URL:
         this.#changed = this.#endpoints.delete(name) || this.#changed;
         return;
+      case SECRET_TYPE_URL:
+        this.#changed = this.#secrets.delete(name) || this.#changed;
+        return;
       case ROUTE_TYPE_URL:
         this.#changed = this.#tables.delete(name) || this.#changed;
         return;
@@ -212,12 +240,16 @@ class Compiler implements ModelCompiler {
     const before = this.#wanted;
     this.#wanted = {
       eds: sortedNames([...this.#clusters.values.values()].map(({ eds }) => eds)),
+      secrets: sortedNames(
+        [...this.#clusters.values.values()].flatMap(({ secrets }) => [secrets.certificate, secrets.roots]),
+      ),
       rds: sortedNames(
         [...(this.#main?.listener.chains.values() ?? [])].map((draft) => ("rds" in draft ? draft.rds : undefined)),
       ),
     };
     // Nobody tells us of the removal of what we no longer ask for.
     dropUnwanted(this.#endpoints, before.eds, this.#wanted.eds);
+    dropUnwanted(this.#secrets, before.secrets, this.#wanted.secrets);
     dropUnwanted(this.#tables, before.rds, this.#wanted.rds);
     this.#model = this.#assemble();
     for (const listener of this.#listeners) listener(this.#model);
@@ -227,6 +259,7 @@ class Compiler implements ModelCompiler {
     return this.#assembler.assemble({
       clusters: this.#clusters.values,
       endpoints: this.#endpoints.values,
+      secrets: this.#secrets.values,
       tables: this.#tables.values,
       main: this.#main?.listener,
       terminationProblem: this.#terminationProblem,

@@ -3,7 +3,9 @@ export const CLUSTER_TYPE_URL = "type.googleapis.com/envoy.config.cluster.v3.Clu
 export const ENDPOINT_TYPE_URL = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
 export const LISTENER_TYPE_URL = "type.googleapis.com/envoy.config.listener.v3.Listener";
 export const ROUTE_TYPE_URL = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
+export const SECRET_TYPE_URL = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
 export type WaypointTypeUrl =
+  | typeof SECRET_TYPE_URL
   | typeof CLUSTER_TYPE_URL
   | typeof ENDPOINT_TYPE_URL
   | typeof LISTENER_TYPE_URL

@@ -5,9 +5,10 @@ import {
   ClusterSchema,
 } from "@ambit/envoy-api/envoy/config/cluster/v3/cluster";
 import { RawBufferSchema } from "@ambit/envoy-api/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer";
+import { SecretSchema } from "@ambit/envoy-api/envoy/extensions/transport_sockets/tls/v3/secret";
 import type { KubeObject } from "@ambit/shared/kube";
 import { namespaceOf } from "@ambit/shared/kube";
-import type { CompiledObject } from "../compile-object.ts";
+import type { CompiledObject, EnvoyResource } from "../compile-object.ts";
 import { NO_STATUS } from "../condition.ts";
 import type { FactReader } from "../fact-store.ts";
 import { fact } from "../facts.ts";
@@ -24,7 +25,7 @@ import { speaksHttp, speaksOnlyHttp } from "./service-front.ts";
 import { ADS } from "./sources.ts";
 import { internalUpstream } from "./static-clusters.ts";
 import { milliseconds } from "./time.ts";
-import { upstreamTls } from "./upstream-tls.ts";
+import { credentialsFor, type NamedSecret, upstreamTls } from "./upstream-tls.ts";
 
 type ClusterInit = Init<typeof ClusterSchema>;
 
@@ -34,11 +35,22 @@ export function compileClusters(reader: FactReader, mesh: MeshSettings, args: re
   const [front] = reader.read(fact.front(service));
   if (!front) return { resources: [], status: NO_STATUS };
   const lookup: RuleLookup = { reader, mesh, gateway };
-  const clusters = front.ports.flatMap((port) => clusterNames(lookup, front, port).flatMap(build(lookup, front, port)));
-  return {
-    resources: clusters.map((cluster) => envoyResource(gateway, ClusterSchema, cluster.name as string, cluster)),
-    status: NO_STATUS,
-  };
+  const built = front.ports.flatMap((port) => clusterNames(lookup, front, port).flatMap(build(lookup, front, port)));
+  return { resources: resourcesOf(gateway, built), status: NO_STATUS };
+}
+
+/** Clusters, and the secrets they name, each once. */
+export function resourcesOf(gateway: string, built: readonly BuiltCluster[]): readonly EnvoyResource[] {
+  const secrets = new Map(built.flatMap(({ secret }) => (secret ? [[secret.name, secret.init] as const] : [])));
+  return [
+    ...built.map(({ cluster }) => envoyResource(gateway, ClusterSchema, cluster.name as string, cluster)),
+    ...[...secrets].map(([name, init]) => envoyResource(gateway, SecretSchema, name, init)),
+  ];
+}
+
+export interface BuiltCluster {
+  readonly cluster: ClusterInit;
+  readonly secret: NamedSecret | undefined;
 }
 
 /** A cluster of a port, for the whole service or for a subset. */
@@ -95,24 +107,22 @@ export function outboundClusterNames(lookup: RuleLookup, front: ServiceFront, po
 /** Nothing for a cluster that could not be reached as its DestinationRule asks. */
 export const build =
   (lookup: RuleLookup, front: ServiceFront, port: FrontPort) =>
-  (cluster: ClusterName): readonly ClusterInit[] => {
+  (cluster: ClusterName): readonly BuiltCluster[] => {
     const rule = ruleFor(lookup, front);
     const policy = policyOf(rule, port.port, cluster.subset);
-    const namespace = lookup.gateway.split("/")[0] ?? "";
-    const bundleOf = (name: string) => lookup.reader.read(fact.caBundle(namespace, name))[0];
-    const tls = upstreamTls(policy, front.hostname, cluster.protocol, bundleOf);
+    const credentials = credentialsFor(lookup.reader, lookup.gateway, rule && namespaceOf(rule));
+    const tls = upstreamTls(policy, front.hostname, cluster.protocol, credentials);
     if (tls.kind === "impossible") return [];
     const connectMs = milliseconds(meshConfigOf(lookup.reader).connectTimeout);
-    return [
-      {
-        name: cluster.name,
-        altStatName: `${cluster.name};`,
-        ...clusterOptions(policy, cluster.protocol, connectMs),
-        ...discovery(lookup, front, port, cluster),
-        ...sockets(cluster, tls.kind === "tls" ? tls.socket : undefined),
-        metadata: { filterMetadata: { [ISTIO_METADATA]: clusterMetadata(front, cluster, rule) } },
-      },
-    ];
+    const init: ClusterInit = {
+      name: cluster.name,
+      altStatName: `${cluster.name};`,
+      ...clusterOptions(policy, cluster.protocol, connectMs),
+      ...discovery(lookup, front, port, cluster),
+      ...sockets(cluster, tls.kind === "tls" ? tls.socket : undefined),
+      metadata: { filterMetadata: { [ISTIO_METADATA]: clusterMetadata(front, cluster, rule) } },
+    };
+    return [{ cluster: init, secret: tls.kind === "tls" ? tls.secret : undefined }];
   };
 
 function clusterMetadata(front: ServiceFront, { shown, subset }: ClusterName, rule: KubeObject | undefined) {

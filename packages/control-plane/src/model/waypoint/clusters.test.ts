@@ -1,9 +1,11 @@
 import { Cluster_DiscoveryType, Cluster_LbPolicy } from "@ambit/envoy-api/envoy/config/cluster/v3/cluster";
 import { HealthStatus } from "@ambit/envoy-api/envoy/config/core/v3/health_check";
 import { InternalUpstreamTransportSchema } from "@ambit/envoy-api/envoy/extensions/transport_sockets/internal_upstream/v3/internal_upstream";
+import { SecretSchema } from "@ambit/envoy-api/envoy/extensions/transport_sockets/tls/v3/secret";
 import { UpstreamTlsContextSchema } from "@ambit/envoy-api/envoy/extensions/transport_sockets/tls/v3/tls";
 import { HttpProtocolOptionsSchema } from "@ambit/envoy-api/envoy/extensions/upstreams/http/v3/http_protocol_options";
 import type { ObjectKey } from "@ambit/shared/kube";
+import { createRoot } from "@ambit/shared/x509";
 import { describe, expect, it } from "@jest/globals";
 import { pod } from "../test-objects.ts";
 import { enrolledPod, SHOP, serviceYaml, TestWaypoint, unpacked, vip } from "./test-waypoint.ts";
@@ -131,6 +133,13 @@ describe("a cluster", () => {
   });
 });
 
+const wishes = { organization: "shop", notBefore: 0, notAfter: 4_000_000_000_000 };
+const PAIR = await createRoot(wishes);
+const OTHER = await createRoot(wishes);
+/** A Secret with a client's certificate. */
+const client = (more = "", key = PAIR.keyPem): string =>
+  `apiVersion: v1\nkind: Secret\nmetadata: { name: client, namespace: shop }\nstringData: { tls.crt: ${JSON.stringify(PAIR.certPem)}, tls.key: ${JSON.stringify(key)}${more} }\n---\n`;
+
 describe("TLS to the endpoint", () => {
   const tlsOf = (tls: string, more = "") => {
     const waypoint = new TestWaypoint(SHOP + more + rule(`trafficPolicy: { tls: { ${tls} } }`));
@@ -159,6 +168,58 @@ describe("TLS to the endpoint", () => {
     const validation = tlsOf("mode: SIMPLE, credentialName: roots", bundle).commonTlsContext?.validationContextType
       .value;
     expect(validation).toMatchObject({ trustedCa: { specifier: { case: "inlineString" } } });
+  });
+
+  it("proves a certificate of the waypoint's own namespace, whose key is a secret of its own", () => {
+    const waypoint = new TestWaypoint(
+      SHOP + client() + rule("trafficPolicy: { tls: { mode: MUTUAL, credentialName: client } }"),
+    );
+    expect(waypoint.namesOf(SecretSchema)).toEqual(["kubernetes://client"]);
+    const tls = tlsOf("mode: MUTUAL, credentialName: client", client());
+    expect(tls.commonTlsContext).toMatchObject({
+      tlsCertificateSdsSecretConfigs: [
+        { name: "kubernetes://client", sdsConfig: { configSourceSpecifier: { case: "ads" } } },
+      ],
+    });
+    const all = waypoint.model.resources().filter((each) => each.kind === "envoy");
+    const withKey = all.filter(({ value }) => Buffer.from(value).includes("PRIVATE KEY"));
+    expect(withKey.map(({ name }) => name)).toEqual(["kubernetes://client"]);
+    const delta = waypoint.remove(client());
+    expect(delta.removed.map(({ name }) => name)).toContain("kubernetes://client");
+  });
+
+  it("checks the revocation list beside the roots", () => {
+    const secret = client(", ca.crt: '-----BEGIN CERTIFICATE-----', ca.crl: '-----BEGIN X509 CRL-----'");
+    expect(
+      tlsOf("mode: SIMPLE, credentialName: client", secret).commonTlsContext?.validationContextType.value,
+    ).toMatchObject({ crl: { specifier: { case: "inlineString", value: "-----BEGIN X509 CRL-----" } } });
+  });
+
+  it.each([
+    ["mode: MUTUAL, credentialName: gone", "", "no Secret gone with tls.crt and tls.key"],
+    ["mode: MUTUAL, credentialName: client", client("", "x"), "expected tls.crt and tls.key as PEM"],
+    ["mode: MUTUAL, credentialName: client", client("", OTHER.keyPem), "tls.key is not the key of tls.crt"],
+    ["mode: SIMPLE, caCrl: /etc/crl", "", "tls.caCrl: files are not read"],
+    ["mode: MUTUAL", "", "tls: MUTUAL needs credentialName"],
+  ])("that is asked for as %s %s is none, and says why", (tls, secret, reason) => {
+    const waypoint = new TestWaypoint(SHOP + secret + rule(`trafficPolicy: { tls: { ${tls} } }`));
+    expect(() => waypoint.cluster(vip("web"))).toThrow();
+    expect(waypoint.namesOf(SecretSchema)).toEqual([]);
+    const [condition] = waypoint.conditions.get("DestinationRule/shop/d" as ObjectKey) ?? [];
+    expect(condition?.message).toContain(reason);
+    expect(condition?.message).not.toContain("PRIVATE");
+  });
+
+  it("case 55: proves nothing of the waypoint's namespace for a rule of another", () => {
+    const foreign = rule("trafficPolicy: { tls: { mode: MUTUAL, credentialName: client } }")
+      .replace("namespace: shop", "namespace: istio-system")
+      .replace("host: web", "host: web.shop.svc.cluster.local");
+    const waypoint = new TestWaypoint(SHOP + client() + foreign);
+    expect(() => waypoint.cluster(vip("web"))).toThrow();
+    expect(waypoint.namesOf(SecretSchema)).toEqual([]);
+    expect(waypoint.conditions.get("DestinationRule/istio-system/d" as ObjectKey)?.[0]?.message).toContain(
+      "only DestinationRules of shop",
+    );
   });
 
   it("that cannot be verified as asked is no cluster at all, and said", () => {

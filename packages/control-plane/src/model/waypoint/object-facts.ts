@@ -13,6 +13,7 @@ import type { FactKey } from "../fact-store.ts";
 import { fact } from "../facts.ts";
 import type { MeshSettings } from "../mesh-settings.ts";
 import { readMeshConfig } from "./mesh-config.ts";
+import { secretFacts } from "./secret-facts.ts";
 
 export type RouteParent = "Service" | "ServiceEntry" | "Host";
 export type Attachment = "Service" | "ServiceEntry" | "Gateway" | "GatewayClass" | "HTTPRoute" | "GRPCRoute";
@@ -39,9 +40,9 @@ export function waypointFacts(object: KubeObject, mesh: MeshSettings): readonly 
     case "ReferenceGrant":
       return [entry(fact.referenceGrants(namespaceOf(object)), bare(object))];
     case "Secret":
-      return bundleFacts(object);
+      return secretFacts(object);
     case "ConfigMap":
-      return [...bundleFacts(object), ...meshConfigFacts(object, mesh)];
+      return [...secretFacts(object), ...meshConfigFacts(object, mesh)];
     default:
       return [];
   }
@@ -51,17 +52,6 @@ function meshConfigFacts(object: KubeObject, mesh: MeshSettings): readonly Entry
   const isMeshConfig = object.metadata.name === "istio" && namespaceOf(object) === mesh.rootNamespace;
   return isMeshConfig ? [entry(fact.meshConfig(), readMeshConfig(object))] : [];
 }
-
-/** A Secret's data is base64, its stringData is not; a ConfigMap's data is text. */
-function bundleFacts(object: KubeObject): readonly Entry[] {
-  const text = textAt(recordAt(object, object.kind === "Secret" ? "stringData" : "data"), "ca.crt");
-  const encoded = object.kind === "Secret" ? textAt(recordAt(object, "data"), "ca.crt") : "";
-  const bundle = text || Buffer.from(encoded, "base64").toString("latin1");
-  if (!bundle.includes("-----BEGIN CERTIFICATE-----") || bundle.length > MAX_BUNDLE_LENGTH) return [];
-  return [entry(fact.caBundle(namespaceOf(object), object.metadata.name), bundle)];
-}
-
-const MAX_BUNDLE_LENGTH = 512 * 1024;
 
 /** An object without what others write on it: their writing must not look like a change. */
 function bare(object: KubeObject): KubeObject {

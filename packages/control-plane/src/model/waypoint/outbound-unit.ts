@@ -1,14 +1,12 @@
-import { ClusterSchema } from "@ambit/envoy-api/envoy/config/cluster/v3/cluster";
 import type { CompiledObject } from "../compile-object.ts";
 import { NO_STATUS } from "../condition.ts";
 import type { FactReader } from "../fact-store.ts";
 import { fact } from "../facts.ts";
 import type { MeshSettings } from "../mesh-settings.ts";
-import { build, outboundClusterNames, podClusterNames } from "./clusters-unit.ts";
+import { build, outboundClusterNames, podClusterNames, resourcesOf } from "./clusters-unit.ts";
 import type { RuleLookup } from "./destination-rule.ts";
 import { endpointResources } from "./endpoints-unit.ts";
 import { POD_SUBSET } from "./names.ts";
-import { envoyResource } from "./proto.ts";
 
 /**
  * A service port that a waypoint's routes name though another serves it, with its subsets.
@@ -22,13 +20,7 @@ export function compileOutbound(reader: FactReader, mesh: MeshSettings, args: re
   if (!front || !port) return { resources: [], status: NO_STATUS };
   const lookup: RuleLookup = { reader, mesh, gateway };
   const names = subset === POD_SUBSET ? podClusterNames(front, port) : outboundClusterNames(lookup, front, port);
-  const clusters = names.flatMap(build(lookup, front, port));
+  const built = names.flatMap(build(lookup, front, port));
   const endpoints = front.discovery === "eds" ? endpointResources(lookup, front, port, names) : [];
-  return {
-    resources: [
-      ...clusters.map((cluster) => envoyResource(gateway, ClusterSchema, cluster.name as string, cluster)),
-      ...endpoints,
-    ],
-    status: NO_STATUS,
-  };
+  return { resources: [...resourcesOf(gateway, built), ...endpoints], status: NO_STATUS };
 }

@@ -8,7 +8,8 @@ import { producersOf } from "../attached-routes.ts";
 import type { ServiceFront } from "../derived-facts.ts";
 import { policyOf } from "../destination-rule.ts";
 import { qualifiedHost } from "../object-facts.ts";
-import { upstreamTls } from "../upstream-tls.ts";
+import { credentialsFor, upstreamTls } from "../upstream-tls.ts";
+import { unresolvedDestinations } from "./virtual-destinations.ts";
 
 /** Only services of its own namespace, or behind a waypoint of it, are routed by a VirtualService (case 55). */
 export function virtualServiceStatus(reader: FactReader, object: KubeObject, mesh: MeshSettings): ObjectStatus {
@@ -30,7 +31,11 @@ export function virtualServiceStatus(reader: FactReader, object: KubeObject, mes
     };
   }
   if (fronts.length === 0) return NO_STATUS;
-  return { conditions: [accepted("")], ...(enforcedBy.length > 0 && { enforcedBy }) };
+  const unresolved = unresolvedDestinations(reader, object, held, mesh);
+  return {
+    conditions: [accepted(""), ...(unresolved ? [unresolved] : [])],
+    ...(enforcedBy.length > 0 && { enforcedBy }),
+  };
 }
 
 const holdsFor = (namespace: string, front: ServiceFront): boolean =>
@@ -54,13 +59,13 @@ export function destinationRuleStatus(reader: FactReader, rule: KubeObject, mesh
 }
 
 function tlsProblem(reader: FactReader, rule: KubeObject, front: ServiceFront | undefined): Condition | undefined {
-  const namespace = front?.gateways[0]?.split("/")[0];
-  if (!front || namespace === undefined) return undefined;
-  const bundleOf = (name: string) => reader.read(fact.caBundle(namespace, name))[0];
+  const gateway = front?.gateways[0];
+  if (!front || gateway === undefined) return undefined;
+  const credentials = credentialsFor(reader, gateway, namespaceOf(rule));
   const subsets = ["", ...recordsAt(rule.spec, "subsets").map((each) => textAt(each, "name"))];
   for (const { port, protocol } of front.ports) {
     for (const subset of subsets) {
-      const tls = upstreamTls(policyOf(rule, port, subset), front.hostname, protocol, bundleOf);
+      const tls = upstreamTls(policyOf(rule, port, subset), front.hostname, protocol, credentials);
       if (tls.kind === "impossible") return rejected("Invalid", `${tls.reason}; requests there are answered 503`);
     }
   }
