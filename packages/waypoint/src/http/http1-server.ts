@@ -13,6 +13,7 @@ import { answeredEarly, downstreamGone, ownerThrew, requestMalformed } from "./f
 import { RequestHeadParser } from "./head-parser.ts";
 import { httpDate } from "./http-date.ts";
 import { type HttpFault, httpFault } from "./http-fault.ts";
+import { endOfInput, isAmbiguousAfter, isWorthDiscarding, MAX_DISCARDED_BYTES, type Phase } from "./http1-phase.ts";
 import { type ExchangeHost, Http1ServerExchange } from "./http1-server-exchange.ts";
 import { Http1Transport, type TransportOwner } from "./http1-transport.ts";
 import { closeAbruptly, closeAfterLinger } from "./linger.ts";
@@ -20,20 +21,8 @@ import type { DownstreamConnection, DownstreamExchange } from "./message.ts";
 import type { ServeOptions } from "./options.ts";
 import { formatRefusal } from "./refusal.ts";
 
-/** Of a body that nobody wants any more, this much is read to keep the connection. */
-const MAX_DISCARDED_BYTES = 64 * 1024;
 /** Draining: how long an idle connection may still bring the request that its client had sent already. */
 const LAST_REQUEST_MS = 1_000;
-
-/**
- * - `head`: reading a request head, or waiting for one
- * - `body`: an exchange runs, its request's body is still coming
- * - `answering`: an exchange runs, its request is complete; more bytes wait
- * - `discard`: the answer is complete, its request's body is not
- * - `raw`: upgraded
- * - `closed`: nothing is read any more
- */
-type Phase = "head" | "body" | "answering" | "discard" | "raw" | "closed";
 
 export class Http1ServerConnection implements DownstreamConnection, TransportOwner, ExchangeHost {
   readonly transport: Http1Transport;
@@ -115,10 +104,9 @@ export class Http1ServerConnection implements DownstreamConnection, TransportOwn
       this.#finishRaw();
       return;
     }
-    const complete = this.#phase === "answering" || (this.#phase === "body" && this.#body.done);
-    const idle = this.#phase === "discard" || (this.#phase === "head" && !this.#parser.started);
-    if (complete) this.#keepAlive = false;
-    else if (idle) this.#closeGently(undefined);
+    const end = endOfInput({ phase: this.#phase, headStarted: this.#parser.started, bodyDone: this.#body.done });
+    if (end === "complete") this.#keepAlive = false;
+    else if (end === "idle") this.#closeGently(undefined);
     else this.destroy(downstreamGone("the client closed in the middle of a request"));
   }
 
@@ -153,12 +141,7 @@ export class Http1ServerConnection implements DownstreamConnection, TransportOwn
   }
 
   closesAfter(exchange: Http1ServerExchange, isAsked: boolean): boolean {
-    // A client that waits for 100 may send the body after a final answer, or the next request: nobody can tell which.
-    const ambiguous =
-      exchange.head.expectsContinue && !exchange.continued && !exchange.bodySeen && this.#phase === "body";
-    // A refused upgrade may be followed by bytes of the protocol that the client hoped for.
-    const refusedUpgrade = exchange.head.upgrade !== undefined;
-    if (isAsked || this.#draining || ambiguous || refusedUpgrade) this.#keepAlive = false;
+    if (isAsked || this.#draining || isAmbiguousAfter(exchange, this.#phase)) this.#keepAlive = false;
     return !this.#keepAlive;
   }
 
@@ -187,8 +170,7 @@ export class Http1ServerConnection implements DownstreamConnection, TransportOwn
     this.#exchange = undefined;
     this.#deadline.set(this.#options.headersTimeoutMs);
     exchange.close(answeredEarly("local"));
-    const tooLong = exchange.bodyLength !== undefined && exchange.bodyLength > MAX_DISCARDED_BYTES;
-    if (!this.#keepAlive || tooLong) this.#closeGently(undefined);
+    if (!this.#keepAlive || !isWorthDiscarding(exchange.bodyLength)) this.#closeGently(undefined);
     else this.transport.pump();
   }
 
