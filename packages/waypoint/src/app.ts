@@ -13,6 +13,7 @@ import type { Clock, Random } from "@ambit/shared/time";
 import { sessionOptions } from "@ambit/shared/tunnel";
 import { MeshStore } from "@ambit/shared/workload";
 import { jwtFromProto } from "./authenticate/index.ts";
+import type { Lookup } from "./balance/resolve-clusters.ts";
 import { redactConfig, type WaypointConfig } from "./config/index.ts";
 import { adminRoutes } from "./control/admin-routes.ts";
 import { configDump } from "./control/config-dump.ts";
@@ -64,6 +65,8 @@ export interface TrafficParts {
   readonly registry: MetricsRegistry;
   readonly originator: Originator;
   readonly directory: PeerDirectory;
+  /** How hosts of wildcards are looked up; default: as the system does. */
+  readonly lookUp?: Lookup;
   /** The configuration of the moment. */
   model(): RouteModel;
   /** `spiffe://...`, once there is a certificate. */

@@ -2,9 +2,10 @@
 import { type DumpObject, json, type Route } from "@ambit/shared/admin";
 import { ErrorCode, type MeshError } from "@ambit/shared/errors";
 import { LineLimit, type Logger } from "@ambit/shared/log";
-import { formatSocketAddress } from "@ambit/shared/net";
+import { formatSocketAddress, type IpAddress } from "@ambit/shared/net";
 import type { Traffic, TrafficParts } from "./app.ts";
 import { addressGuard, fetchJwks, JwksCache } from "./authenticate/index.ts";
+import { DynamicHosts } from "./balance/dynamic-hosts.ts";
 import type { EndpointEvent } from "./balance/index.ts";
 import { ClusterResolver } from "./balance/resolve-clusters.ts";
 import { packageVersion } from "./control/version.ts";
@@ -40,6 +41,12 @@ export function createTraffic(parts: TrafficParts): Traffic {
   return new ObservedTraffic(parts);
 }
 
+/** Public, allowed by the operator, or, as a second line, at least nothing that the mesh knows as its own. */
+function externalGuard({ config, directory }: TrafficParts): (address: IpAddress) => boolean {
+  const isAllowed = addressGuard(config.traffic.externalNetworks);
+  return (ip) => isAllowed(ip) && directory.peerByIp(ip) === undefined && directory.serviceByVip(ip) === undefined;
+}
+
 class ObservedTraffic implements Traffic, TrafficObserver {
   readonly adminRoutes: readonly Route[];
   readonly #parts: TrafficParts;
@@ -71,6 +78,7 @@ class ObservedTraffic implements Traffic, TrafficObserver {
       originator: parts.originator,
       directory: parts.directory,
       jwks: new JwksCache({ clock, fetch: (uri, timeoutMs) => fetchJwks(uri, { timeoutMs, clock, isAllowed }) }),
+      dynamicHosts: new DynamicHosts({ clock, lookUp: parts.lookUp, isAllowed: externalGuard(parts) }),
       observer: this,
       limits: {
         sniffTimeoutMs: config.traffic.timeouts.sniffMs,

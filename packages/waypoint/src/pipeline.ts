@@ -11,6 +11,7 @@
 import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import { isBreach } from "@ambit/shared/http2";
 import type { JwtVerifier } from "./authenticate/index.ts";
+import type { DynamicHosts } from "./balance/dynamic-hosts.ts";
 import { failureOutcome } from "./failure-outcome.ts";
 import { RequestInbox } from "./forward/request-inbox.ts";
 import { LiveRequest } from "./live-request.ts";
@@ -23,6 +24,7 @@ import { authenticate } from "./phases/authenticate.ts";
 import { authorizeRequest, authorizeUnrouted } from "./phases/authorize.ts";
 import { disturb } from "./phases/disturb.ts";
 import { normalizeRequest } from "./phases/normalize.ts";
+import { namesItsHost, resolveHost } from "./phases/resolve.ts";
 import { routeRequest } from "./phases/route.ts";
 import { callerOf, isStop, refuse, type Stop, stopWith } from "./phases/stop.ts";
 import type { ExternalAuthorizers, RequestPermit } from "./policy/index.ts";
@@ -38,6 +40,7 @@ export interface Stages extends ForwardServices {
   readonly live: LiveTrafficSet;
   readonly verifier: JwtVerifier;
   readonly authorizers: ExternalAuthorizers;
+  readonly dynamicHosts: DynamicHosts;
   /** The configuration of the moment. */
   model(): RouteModel;
   /** The exchange is over: its record can be told. Exactly once a request. */
@@ -95,7 +98,10 @@ async function runPhases(
     ? decideCors(context.route.cors, exchange.head.method, context.headers)
     : ({ kind: "pass" } as const);
   if (cors.kind === "answer") return stopWith(preflightResponse(cors.headers));
-  return act({ permit, context, inbox, cors, services: stages, answer });
+  const resolved = namesItsHost(context) ? await resolveHost(context, stages.dynamicHosts) : context;
+  if (signal.aborted) return undefined;
+  if (isStop(resolved)) return resolved;
+  return act({ permit, context: resolved, inbox, cors, services: stages, answer });
 }
 
 /** From arrival to the permit: what the request is, who sends it, where it is to go, whether it may. */

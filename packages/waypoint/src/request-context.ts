@@ -2,6 +2,7 @@
 import type { MeshError } from "@ambit/shared/errors";
 import type { HeaderList } from "@ambit/shared/http2";
 import type { VerifiedToken } from "./authenticate/model.ts";
+import type { Endpoint } from "./balance/model.ts";
 import type { DownstreamExchange } from "./http/message.ts";
 import type { HttpChain, RouteModel } from "./model/route-model.ts";
 import type { RequestRecorder, RequestTrace } from "./observe/index.ts";
@@ -48,4 +49,6 @@ export interface RoutedContext extends KnownRequest {
   readonly route: Route;
   /** Drawn by weight; undefined when the route does not forward. */
   readonly cluster: WeightedCluster | undefined;
+  /** The host that the request names, for clusters that leave it to requests. */
+  readonly named?: Endpoint;
 }

@@ -8,6 +8,7 @@ import { ErrorCode, MeshError } from "@ambit/shared/errors";
 import type { SocketAddress } from "@ambit/shared/net";
 import type { Clock, Random } from "@ambit/shared/time";
 import { createJwtVerifier, type JwksCache, type JwtVerifier } from "./authenticate/index.ts";
+import type { DynamicHosts } from "./balance/dynamic-hosts.ts";
 import { type ClusterBalancers, createClusterBalancers, resultOfError } from "./balance/index.ts";
 import type { Cluster, Endpoint } from "./balance/model.ts";
 import { unpicked } from "./forward/attempt.ts";
@@ -46,6 +47,7 @@ export interface TrafficInit {
   readonly originator: Originator;
   readonly directory: PeerDirectory;
   readonly jwks: JwksCache;
+  readonly dynamicHosts: DynamicHosts;
   readonly observer: TrafficObserver;
   readonly limits: {
     readonly sniffTimeoutMs: number;
@@ -74,6 +76,7 @@ export class WaypointTraffic implements Stages, ConnectionServices {
   readonly replayMemory: ReplayMemory;
   readonly verifier: JwtVerifier;
   readonly authorizers: ExternalAuthorizers;
+  readonly dynamicHosts: DynamicHosts;
   readonly live = new LiveTrafficSet();
   readonly #init: TrafficInit;
   readonly #upstreams: HttpUpstreams;
@@ -85,6 +88,7 @@ export class WaypointTraffic implements Stages, ConnectionServices {
   constructor(init: TrafficInit) {
     const { clock, random, observer, limits } = init;
     this.#init = init;
+    this.dynamicHosts = init.dynamicHosts;
     this.clock = clock;
     this.random = random;
     this.balancers = createClusterBalancers({ clock, random, onEvent: (event) => observer.endpointEvent(event) });

@@ -11,6 +11,7 @@ import { systemClock, systemRandom } from "@ambit/shared/time";
 import { NO_REVOCATIONS } from "@ambit/shared/tls";
 import { MeshStore } from "@ambit/shared/workload";
 import { JwksCache } from "../src/authenticate/index.ts";
+import { DynamicHosts } from "../src/balance/dynamic-hosts.ts";
 import type { Cluster, Endpoint } from "../src/balance/model.ts";
 import { createOriginator } from "../src/forward/connect-originate.ts";
 import { PeerDirectory } from "../src/forward/peer-directory.ts";
@@ -222,6 +223,7 @@ export class TestWaypoint {
         originator,
         directory,
         jwks: new JwksCache({ fetch: () => Promise.reject(new Error("no network")), clock: systemClock }),
+        dynamicHosts: new DynamicHosts({ clock: systemClock, isAllowed: () => false }),
         observer: self.observer,
         limits: { sniffTimeoutMs: 300, maxUpstreamConnections: 100, replayBytes: 1024 * 1024 },
         model: () => self.#model,

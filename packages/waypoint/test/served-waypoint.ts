@@ -6,6 +6,7 @@ import { EnvoyTypeUrl } from "@ambit/shared/xds";
 import { eventually } from "@ambit/testing/eventually";
 import { create } from "@bufbuild/protobuf";
 import { AnySchema } from "@bufbuild/protobuf/wkt";
+import type { Lookup } from "../src/balance/resolve-clusters.ts";
 import { createTraffic } from "../src/create-traffic.ts";
 import { TunnelDuplex } from "../src/forward/tunnel-duplex.ts";
 import type { XdsResource } from "../src/xds/index.ts";
@@ -20,6 +21,8 @@ export interface ServedConfig {
   readonly clusters: readonly XdsResource[];
   readonly endpoints: readonly XdsResource[];
   readonly chain: ChainInit;
+  /** Of the service; default 80. */
+  readonly port?: number;
 }
 
 /** A cluster, and the one endpoint it has. */
@@ -33,6 +36,7 @@ export class ServedWaypoint {
   readonly #controlPlane: TestControlPlane;
   readonly #web: IdentityMaterial;
   readonly #cleanup: Cleanup;
+  #port = 80;
 
   private constructor(process: TestWaypoint, controlPlane: TestControlPlane, web: IdentityMaterial, cleanup: Cleanup) {
     this.process = process;
@@ -41,11 +45,19 @@ export class ServedWaypoint {
     this.#cleanup = cleanup;
   }
 
-  static async start(config: ServedConfig, cleanup: Cleanup): Promise<ServedWaypoint> {
+  /** @param lookUp  names to addresses; a waypoint of tests may go to loopback if `env` allows it */
+  static async start(
+    config: ServedConfig,
+    cleanup: Cleanup,
+    { env, lookUp }: { readonly env?: Readonly<Record<string, string>>; readonly lookUp?: Lookup } = {},
+  ): Promise<ServedWaypoint> {
     const authority = await TestAuthority.create();
     const web = await authority.issue(identityUri("web"));
     const controlPlane = await TestControlPlane.start(authority, WAYPOINT, cleanup);
-    const process = await startTestWaypoint(controlPlane, authority.rootPem, cleanup, { createTraffic });
+    const process = await startTestWaypoint(controlPlane, authority.rootPem, cleanup, {
+      createTraffic: (parts) => createTraffic({ ...parts, ...(lookUp && { lookUp }) }),
+      ...(env && { env }),
+    });
     await controlPlane.configure();
     const made = new ServedWaypoint(process, controlPlane, web, cleanup);
     await made.configure(config);
@@ -54,10 +66,11 @@ export class ServedWaypoint {
   }
 
   /** Resolves when everything is acknowledged; rejects with what was not. */
-  async configure({ clusters, endpoints: assignments, chain }: ServedConfig): Promise<void> {
+  async configure({ clusters, endpoints: assignments, chain, port = 80 }: ServedConfig): Promise<void> {
+    this.#port = port;
     await this.send(EnvoyTypeUrl.CLUSTER, clusters);
     await this.send(EnvoyTypeUrl.ENDPOINT, assignments);
-    const tree = byAddress({ addresses: [VIP], leadsTo: byPort({ "80": toChain(chain.name ?? "") }) });
+    const tree = byAddress({ addresses: [VIP], leadsTo: byPort({ [port]: toChain(chain.name ?? "") }) });
     await this.send(EnvoyTypeUrl.LISTENER, [mainListener(tree, chain)]);
   }
 
@@ -74,7 +87,7 @@ export class ServedWaypoint {
   }
 
   /** A tunnel to the service, from the workload `web`. */
-  async tunnel(port = 80): Promise<Duplex> {
+  async tunnel(port = this.#port): Promise<Duplex> {
     const peer = await dialPeer(this.process.waypoint.addresses.hbone, this.#web, this.#cleanup);
     const tunnel = peer.open(`${VIP}:${port}`);
     const status = await tunnel.answer;
@@ -85,7 +98,8 @@ export class ServedWaypoint {
   /** One HTTP/1.1 request; its whole answer as text. */
   async request(path: string, ...headers: readonly string[]): Promise<string> {
     const tunnel = await this.tunnel();
-    tunnel.write([`GET ${path} HTTP/1.1`, "host: cart", "connection: close", ...headers, "", ""].join("\r\n"));
+    const host = headers.some((header) => header.startsWith("host:")) ? [] : ["host: cart"];
+    tunnel.write([`GET ${path} HTTP/1.1`, ...host, "connection: close", ...headers, "", ""].join("\r\n"));
     return readAll(tunnel);
   }
 

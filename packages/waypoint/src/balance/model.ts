@@ -26,6 +26,8 @@ export interface Cluster {
   readonly original: boolean;
   /** How such a cluster reaches it: through the endpoint's own proxy (`encap`), or straight. Undefined = straight. */
   readonly originalReach?: "hbone" | "plain";
+  /** Requests name their host themselves, one that the service's wildcard covers. */
+  readonly dynamic?: boolean;
   /** Endpoints come from DNS: names to look up again and again. */
   readonly dns:
     | { readonly hostnames: readonly { readonly hostname: string; readonly port: number }[]; readonly logical: boolean }
@@ -46,6 +48,8 @@ export interface Endpoint {
   readonly key: string;
   /** The application's address. */
   readonly address: SocketAddress;
+  /** Of whom the address is, where requests choose: connections to one are not of another, and TLS asks for it. */
+  readonly hostname?: string;
   readonly weight: number;
   readonly health: "healthy" | "degraded" | "unhealthy";
   /** HBONE: through the endpoint's own proxy on 15008. `via`: through another waypoint. Plain: straight to it. */

@@ -112,5 +112,5 @@ function endpointOf(ip: IpAddress, port: number): Endpoint {
   return { key: formatSocketAddress(address), address, weight: 1, health: "healthy", reach, workload: "" };
 }
 
-const systemLookup: Lookup = async (hostname) =>
+export const systemLookup: Lookup = async (hostname) =>
   (await lookup(hostname, { all: true, order: "verbatim" })).map(({ address }) => ipOf(address));

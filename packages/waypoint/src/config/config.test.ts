@@ -27,6 +27,15 @@ describe("parseConfig", () => {
     ]);
   });
 
+  it("takes networks that requests may be sent to although they are not public, and says which are none", () => {
+    const { traffic } = configOf({
+      AMBIT_JWKS_NETWORKS: "10.0.0.0/8",
+      AMBIT_EXTERNAL_NETWORKS: "10.1.0.0/16, fd00::/8",
+    });
+    expect([traffic.jwksNetworks.length, traffic.externalNetworks.length]).toEqual([1, 2]);
+    expect(mistakesOf({ ...NEEDED, AMBIT_EXTERNAL_NETWORKS: "10.0.0.0/99" })).toEqual(["AMBIT_EXTERNAL_NETWORKS"]);
+  });
+
   it("has the identity of its token", () => {
     expect(configOf({ TRUST_DOMAIN: "mesh.test" }).node.identity).toBe("spiffe://mesh.test/ns/shop/sa/waypoint");
   });

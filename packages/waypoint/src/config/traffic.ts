@@ -38,6 +38,8 @@ export interface LimitsConfig {
 export interface TrafficConfig {
   /** Networks that are not public, and that keys of tokens may be fetched from all the same. */
   readonly jwksNetworks: readonly Cidr[];
+  /** Networks that are not public, and that hosts of wildcards may lead to all the same. */
+  readonly externalNetworks: readonly Cidr[];
   readonly http2: Http2Config;
   /** Streams that one session may open towards us; peers open another session then. */
   readonly maxStreamsPerSession: number;
@@ -50,6 +52,7 @@ export function readTraffic(env: EnvReader): TrafficConfig {
   const many = { min: 1, max: 10_000_000 };
   return {
     jwksNetworks: readNetworks(env, "AMBIT_JWKS_NETWORKS"),
+    externalNetworks: readNetworks(env, "AMBIT_EXTERNAL_NETWORKS"),
     http2: readHttp2(env, HTTP2_DEFAULTS),
     maxStreamsPerSession: env.integer("AMBIT_MAX_STREAMS_PER_SESSION", 100, { min: 1, max: 10_000 }),
     pool: readPool(env),

@@ -19,7 +19,7 @@ export interface TlsOriginate {
   /** Owned from here; destroyed on failure. */
   readonly transport: Duplex;
   readonly tls: UpstreamTls;
-  /** What the server must prove to be when neither names nor SNI say it: the endpoint's address. */
+  /** What the server must prove to be when neither names nor SNI say it: the endpoint's hostname or address. */
   readonly address: string;
   readonly timeoutMs: number;
   readonly clock: Clock;
@@ -88,7 +88,7 @@ function startHandshake(init: TlsOriginate, onVerdict: (verdict: MeshError | und
   const socket = connect({
     socket: transport,
     secureContext: contextOf(tls),
-    servername: isIP(tls.sni) === 0 ? tls.sni : "",
+    servername: serverName(init),
     ...(tls.alpn.length > 0 ? { ALPNProtocols: [...tls.alpn] } : {}),
     rejectUnauthorized: !tls.insecureSkipVerify,
     checkServerIdentity: (_host, certificate) => {
@@ -98,6 +98,12 @@ function startHandshake(init: TlsOriginate, onVerdict: (verdict: MeshError | und
     },
   });
   return socket.on("error", ignore);
+}
+
+/** RFC 6066: names only, never addresses. */
+function serverName({ tls, address }: TlsOriginate): string {
+  const name = tls.sni || address;
+  return isIP(name) === 0 ? name : "";
 }
 
 const contexts = new WeakMap<UpstreamTls, SecureContext>();

@@ -157,7 +157,7 @@ class ConnectOriginator implements Originator {
     const { transport, alpnProtocol } = await originateTls({
       transport: raw.transport,
       tls: cluster.transport,
-      address: endpoint.address.ip,
+      address: endpoint.hostname ?? endpoint.address.ip,
       timeoutMs: cluster.connectTimeoutMs,
       clock: this.#init.clock,
       signal,

@@ -23,7 +23,7 @@ function transportKey(transport: UpstreamTransport): string {
 
 /** Equal exactly when requests may share a connection. */
 export function keyOf({ cluster, endpoint, protocol, client }: UpstreamRoute): string {
-  const { key, reach } = endpoint;
+  const { key, hostname = "-", reach } = endpoint;
   const via = reach.kind === "hbone" && reach.via ? `${reach.via.ip}:${reach.via.port}` : "";
-  return `${cluster.name} ${key} ${reach.kind}${via} ${transportKey(cluster.transport)} ${protocol} ${client}`;
+  return `${cluster.name} ${key} ${hostname} ${reach.kind}${via} ${transportKey(cluster.transport)} ${protocol} ${client}`;
 }

@@ -152,7 +152,7 @@ function forward(init: Act, action: ForwardAction): Stop | undefined {
     facts,
     hash: hashOf(context, action, services.random),
     responseHeaders,
-    original: originalEndpoint(cluster, context.tunnel.destination),
+    original: context.named ?? originalEndpoint(cluster, context.tunnel.destination),
     onLimit: (limit) => services.onLimit(cluster.name, limit),
     mirrors: startMirrors(init, action, template.value),
     clock: services.clock,

@@ -3,6 +3,7 @@ import {
   type Cluster as ClusterMessage,
   Cluster_DiscoveryType as Discovery,
 } from "@ambit/envoy-api/envoy/config/cluster/v3/cluster";
+import { ClusterConfigSchema as DynamicClusterSchema } from "@ambit/envoy-api/envoy/extensions/clusters/dynamic_forward_proxy/v3/cluster";
 import type { Cluster } from "../balance/model.ts";
 import { compileAlgorithm, compileSlowStart } from "./compile-algorithm.ts";
 import { type CompiledEndpoints, compileEndpoints, NO_ENDPOINTS } from "./compile-endpoints.ts";
@@ -10,7 +11,7 @@ import { compileBreakers, compileOutlierDetection } from "./compile-limits.ts";
 import { compileTransport, compileUpstreamHttp, type SecretNames } from "./compile-transport.ts";
 import type { CompileContext } from "./context.ts";
 import { at, InvalidField } from "./invalid-field.ts";
-import { durationOr, structAt, textAt } from "./values.ts";
+import { durationOr, structAt, textAt, typeNameOf } from "./values.ts";
 
 /** Clusters that only join Envoy's listeners. `encap` does too, but says where direct chains send to. */
 export const INTERNAL_CLUSTERS: ReadonlySet<string> = new Set([
@@ -34,6 +35,7 @@ const DEFAULT_PANIC_PERCENT = 50;
 
 export function compileCluster(message: ClusterMessage, context: CompileContext): ClusterDraft {
   const discovery = discoveryOf(message);
+  const isDynamic = message.clusterDiscoveryType.case === "clusterType";
   const byName = discovery === Discovery.STRICT_DNS || discovery === Discovery.LOGICAL_DNS;
   const { loadAssignment } = message;
   const inline = loadAssignment && at("load_assignment", () => compileEndpoints(loadAssignment, byName));
@@ -57,6 +59,7 @@ export function compileCluster(message: ClusterMessage, context: CompileContext)
     connectTimeoutMs: at("connect_timeout", () => durationOr(message.connectTimeout, DEFAULT_CONNECT_MS)),
     http: compileUpstreamHttp(message),
     transport,
+    ...(isDynamic && { dynamic: true }),
     original: discovery === Discovery.ORIGINAL_DST || endpoints.isOriginal,
     ...(endpoints.isOriginal ? { originalReach: "hbone" as const } : {}),
     dns:
@@ -70,6 +73,8 @@ export function compileCluster(message: ClusterMessage, context: CompileContext)
 
 function discoveryOf({ clusterDiscoveryType: discovery }: ClusterMessage): Discovery {
   if (discovery.case === "clusterType") {
+    const config = discovery.value.typedConfig;
+    if (config && typeNameOf(config) === DynamicClusterSchema.typeName) return Discovery.STATIC;
     throw new InvalidField(`expected a discovery type, got "${discovery.value.name}"`, "cluster_type");
   }
   const type = discovery.value ?? Discovery.STATIC;

@@ -3,6 +3,7 @@
  * ignored, and anything else makes the chain unservable.
  */
 import { CorsSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/cors/v3/cors";
+import { FilterConfigSchema as DynamicProxySchema } from "@ambit/envoy-api/envoy/extensions/filters/http/dynamic_forward_proxy/v3/dynamic_forward_proxy";
 import { ExtAuthzSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/ext_authz/v3/ext_authz";
 import { HTTPFaultSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/fault/v3/fault";
 import { FilterConfigSchema as GrpcStatsSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/grpc_stats/v3/config";
@@ -43,6 +44,7 @@ const CLIENT_CERT_FILTER = "istio.waypoint.xfcc_client_identity";
 const IGNORED: ReadonlySet<string> = new Set([
   GrpcStatsSchema.typeName,
   CorsSchema.typeName,
+  DynamicProxySchema.typeName,
   SetFilterStateSchema.typeName,
   "io.istio.http.peer_metadata.Config",
 ]);

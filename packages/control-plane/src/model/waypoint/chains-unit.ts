@@ -10,6 +10,7 @@ import { attachedRoutes, routesAt, virtualServicesFor } from "./attached-routes.
 import { type ConsumerGroup, consumerRoutes } from "./consumer-routes.ts";
 import type { ChainFact, FrontPort, ServiceFront } from "./derived-facts.ts";
 import { policyOf, ruleFor } from "./destination-rule.ts";
+import { dynamicFilter } from "./dynamic-dns.ts";
 import { httpChain, type TcpChainInit, tcpChain } from "./filter-chain.ts";
 import type { Guards } from "./guards.ts";
 import { holdingHttpRoutes, holdingStreamRoute } from "./holding-routes.ts";
@@ -83,7 +84,7 @@ function httpOf({ backends, front, guards, settings, consumers }: ChainContext, 
     protocol: port.protocol,
     guards: { ...guards, http: { ...guards.http, rules: [...guards.http.rules, ...ofRoutes] } },
     routes: { case: "rds", value: { configSource: ADS, routeConfigName: name } },
-    settings: settings.http,
+    settings: { ...settings.http, dynamicHosts: dynamicFilter(front) },
   });
   return create(FilterChainSchema, chain);
 }

@@ -33,10 +33,15 @@ function primeOf(value: unknown): number | undefined {
 
 const count = (value: unknown): number | undefined => whole(value, 1, NO_LIMIT);
 
+/** The server must be whom the request names. */
+const FOLLOW_HOST = { autoSni: true, autoSanValidation: true };
+
+/** @param followsHost  TLS to whatever host requests name */
 export function clusterOptions(
   policy: TrafficPolicy,
   protocol: PortProtocol,
   connectMs = DEFAULT_CONNECT_MS,
+  followsHost = false,
 ): ClusterInit {
   const pool = recordAt(policy, "connectionPool");
   const tcp = recordAt(pool, "tcp");
@@ -44,6 +49,7 @@ export function clusterOptions(
   const minHealth = outlier?.["minHealthPercent"];
   const locality = recordAt(recordAt(policy, "loadBalancer"), "localityLbSetting");
   const isWeighted = Array.isArray(locality["distribute"]) && locality["enabled"] !== false;
+  const options = { ...httpOptions(pool, protocol), ...(followsHost && { upstreamHttpProtocolOptions: FOLLOW_HOST }) };
   return {
     connectTimeout: duration(milliseconds(tcp["connectTimeout"]) || connectMs),
     ...algorithm(recordAt(policy, "loadBalancer")),
@@ -54,7 +60,7 @@ export function clusterOptions(
     },
     circuitBreakers: circuitBreakers(pool, policy),
     ...(outlier && { outlierDetection: outlierDetection(outlier) }),
-    typedExtensionProtocolOptions: { [HTTP_OPTIONS]: pack(HttpProtocolOptionsSchema, httpOptions(pool, protocol)) },
+    typedExtensionProtocolOptions: { [HTTP_OPTIONS]: pack(HttpProtocolOptionsSchema, options) },
   };
 }
 

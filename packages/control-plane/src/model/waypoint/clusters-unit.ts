@@ -16,6 +16,7 @@ import type { MeshSettings } from "../mesh-settings.ts";
 import { clusterOptions } from "./cluster-options.ts";
 import type { FrontPort, PortProtocol, ServiceFront } from "./derived-facts.ts";
 import { policyOf, type RuleLookup, ruleFor, subsetsOf } from "./destination-rule.ts";
+import { dynamicDiscovery } from "./dynamic-dns.ts";
 import { localities } from "./endpoints.ts";
 import { membersOf } from "./members.ts";
 import { ISTIO_METADATA, outboundName, POD_SUBSET, vipName } from "./names.ts";
@@ -112,12 +113,13 @@ export const build =
     const policy = policyOf(rule, port.port, cluster.subset);
     const credentials = credentialsFor(lookup.reader, lookup.gateway, rule && namespaceOf(rule));
     const tls = upstreamTls(policy, front.hostname, cluster.protocol, credentials);
-    if (tls.kind === "impossible") return [];
+    const isDynamic = front.discovery === "dynamic-dns";
+    if (tls.kind === "impossible" || (isDynamic && !speaksHttp(cluster.protocol))) return [];
     const connectMs = milliseconds(meshConfigOf(lookup.reader).connectTimeout);
     const init: ClusterInit = {
       name: cluster.name,
       altStatName: `${cluster.name};`,
-      ...clusterOptions(policy, cluster.protocol, connectMs),
+      ...clusterOptions(policy, cluster.protocol, connectMs, isDynamic && tls.kind === "tls"),
       ...discovery(lookup, front, port, cluster),
       ...sockets(cluster, tls.kind === "tls" ? tls.socket : undefined),
       metadata: { filterMetadata: { [ISTIO_METADATA]: clusterMetadata(front, cluster, rule) } },
@@ -164,6 +166,8 @@ function discovery(
         clusterDiscoveryType: { case: "type", value: Cluster_DiscoveryType.EDS },
         edsClusterConfig: { edsConfig: ADS, serviceName: name },
       };
+    case "dynamic-dns":
+      return dynamicDiscovery(front);
     case "original-destination":
       return {
         clusterDiscoveryType: { case: "type", value: Cluster_DiscoveryType.ORIGINAL_DST },

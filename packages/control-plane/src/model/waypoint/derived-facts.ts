@@ -28,7 +28,7 @@ export interface ServiceFront {
   readonly ports: readonly FrontPort[];
   /** `namespace/name` of the Gateways that serve it: the one it is bound to, and perhaps a canary. */
   readonly gateways: readonly string[];
-  readonly discovery: "eds" | "strict-dns" | "logical-dns" | "original-destination";
+  readonly discovery: "eds" | "strict-dns" | "logical-dns" | "original-destination" | "dynamic-dns";
   readonly meshExternal: boolean;
   /** Whether workloads that are not ready get traffic all the same. */
   readonly includesUnready: boolean;

@@ -29,6 +29,8 @@ export interface HttpSettings {
   readonly stats?: JsonObject | undefined;
   /** Destinations are told who the client is. */
   readonly tellsClientIdentity?: boolean;
+  /** Requests name their host themselves. */
+  readonly dynamicHosts?: HttpFilterInit | undefined;
   readonly hidesEnvoyHeaders?: boolean;
 }
 
@@ -71,7 +73,7 @@ export function httpChain(init: HttpChainInit): ChainInit {
 function httpFilters(
   protocol: PortProtocol,
   { http }: Guards,
-  { stats, tellsClientIdentity, hidesEnvoyHeaders }: HttpSettings,
+  { stats, tellsClientIdentity, hidesEnvoyHeaders, dynamicHosts }: HttpSettings,
 ): readonly HttpFilterInit[] & HttpConnectionManager["httpFilters"] {
   const filters: readonly HttpFilterInit[] = [
     // First: an external authorizer may want to know, too.
@@ -87,6 +89,7 @@ function httpFilters(
     ...(stats ? [statsFilter(stats)] : []),
     filter("envoy.filters.http.fault", HTTPFaultSchema),
     filter("envoy.filters.http.cors", CorsSchema),
+    ...(dynamicHosts ? [dynamicHosts] : []),
     filter("envoy.filters.http.router", RouterSchema, hidesEnvoyHeaders ? { suppressEnvoyHeaders: true } : {}),
   ];
   return filters as never;

@@ -9,6 +9,7 @@ import { attachedRoutes, routesAt, virtualServicesFor } from "./attached-routes.
 import { type ConsumerGroup, consumerRoutes, skippedPolicy } from "./consumer-routes.ts";
 import type { FrontPort, ServiceFront } from "./derived-facts.ts";
 import { policyOf, ruleFor } from "./destination-rule.ts";
+import { hostDomains } from "./dynamic-dns.ts";
 import { holdingHttpRoutes } from "./holding-routes.ts";
 import { vipName } from "./names.ts";
 import { trustDomainsOf } from "./policies/guards-of.ts";
@@ -30,6 +31,7 @@ export function compileRoutes(reader: FactReader, mesh: MeshSettings, args: read
   const context: BackendContext = { reader, mesh, gateway, protocol: "http" };
   const { groups } = consumerRoutes(reader, front, gateway);
   const trustDomains = trustDomainsOf(reader, mesh);
+  const { domains, ignorePortInHostMatching } = hostDomains(front);
   const tables = front.ports
     .filter(({ protocol }) => speaksHttp(protocol))
     .map((port) => ({
@@ -43,11 +45,12 @@ export function compileRoutes(reader: FactReader, mesh: MeshSettings, args: read
       return envoyResource(gateway, RouteConfigurationSchema, name, {
         name,
         validateClusters: false,
+        ignorePortInHostMatching,
         maxDirectResponseBodySizeBytes: 4 * MAX_BODY_LENGTH,
         virtualHosts: [
           {
             name: `inbound|http|${port.port}`,
-            domains: ["*"],
+            domains,
             ...routesByClient(producer.routes, consumers, trustDomains),
           },
         ],

@@ -82,7 +82,7 @@ export function serviceFront(reader: FactReader, init: FrontInit): ServiceFront 
     vips: service.vips.map(({ address }) => address),
     ports,
     gateways: HOSTNAME.test(service.hostname) ? init.gateways.filter((gateway) => isOurs(reader, gateway)) : [],
-    discovery: discoveryOf(object),
+    discovery: discoveryOf(object, service.hostname),
     meshExternal: textAt(object.spec, "location") !== "MESH_INTERNAL" && object.kind === "ServiceEntry",
     includesUnready: service.loadBalancing?.healthPolicy === "AllowAll",
     locality: localityPreference(service),
@@ -103,13 +103,14 @@ export function isOurs(reader: FactReader, gateway: string): boolean {
   );
 }
 
-function discoveryOf(object: KubeObject): ServiceFront["discovery"] {
+function discoveryOf(object: KubeObject, hostname: string): ServiceFront["discovery"] {
   if (object.kind === "Service") return "eds";
   switch (textAt(object.spec, "resolution")) {
     case "STATIC":
       return "eds";
-    case "DNS":
     case "DYNAMIC_DNS":
+      return hostname.startsWith("*.") ? "dynamic-dns" : "strict-dns";
+    case "DNS":
       return "strict-dns";
     case "DNS_ROUND_ROBIN":
       return "logical-dns";
