@@ -119,6 +119,35 @@ describe("a hostile client over TLS", () => {
     expect(await peer.goaway()).toBe(H2Code.ENHANCE_YOUR_CALM);
   });
 
+  it("a peer that measures the path with a PING for each DATA frame is honest", async () => {
+    const { peer, log } = await attack();
+    peer.connect(1);
+    await until(() => log.streams.length === 1);
+    const stream = log.streams[0]?.stream;
+    for (let count = 0; count < 500; count++) {
+      stream?.writeFramed(framed("x"));
+      await peer.alive();
+    }
+    expect(log.closes).toBe(0);
+  });
+
+  it("a client that resets each stream once we gave it up is honest, one that does so twice is not", async () => {
+    const { peer, log } = await attack(strict, (_, stream) => {
+      stream.sendHeaders([[":status", "413"]], true);
+      stream.resetAfterEnd(H2Code.NO_ERROR);
+    });
+    for (let id = 1; id < 600; id += 2) {
+      peer.connect(id);
+      await peer.reset(id);
+      peer.frame(T.RST, 0, id, u32(H2Code.CANCEL));
+    }
+    // `alive` costs one PING, and nothing else was counted.
+    expect(await peer.alive()).toBe(true);
+    expect(log.closes).toBe(0);
+    for (let id = 1; id < 600; id += 2) peer.frame(T.RST, 0, id, u32(H2Code.CANCEL));
+    expect(await peer.goaway()).toBe(H2Code.ENHANCE_YOUR_CALM);
+  });
+
   it("case 19: a peer that pings and never reads is cut off before its answers fill the memory", async () => {
     const lax = { flood: { resets: 1e9, controlFrames: 1e9, continuations: 8, tinyDataFrames: 1e9, windowMs: 60_000 } };
     const { peer, log } = await attack({ ...lax });

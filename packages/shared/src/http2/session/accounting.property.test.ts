@@ -92,6 +92,19 @@ describe("the flood guard", () => {
       for (let updates = 0; updates < 5; updates++) expect(busy.windowUpdate()).toBe(true);
     }
   });
+
+  it("case 19: PINGs are free only as far as DATA justifies them, and credit for them does not pile up", () => {
+    const limits = { resets: 1, controlFrames: 3, continuations: 1, tinyDataFrames: 1, windowMs: 1000 };
+    const guard = new FloodGuard(limits, { now: () => 0, monotonic: () => 0, after: () => () => {} });
+    for (let frames = 0; frames < 1000; frames++) {
+      guard.dataSent(10);
+      expect(guard.ping()).toBe(true);
+    }
+    for (let frames = 0; frames < 1000; frames++) guard.dataSent(10);
+    let accepted = 0;
+    while (guard.ping()) accepted++;
+    expect(accepted).toBe(3 + 3);
+  });
 });
 
 describe("SETTINGS of the peer", () => {

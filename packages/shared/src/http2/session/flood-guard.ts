@@ -28,6 +28,8 @@ export class FloodGuard {
   readonly #resets = new FrameCount();
   /** WINDOW_UPDATEs that our own DATA justifies. */
   #updatesDue = 64;
+  /** PINGs that our own DATA justifies: gRPC peers measure the path with one for each burst that they receive. */
+  #pingsDue = 0;
 
   constructor(limits: FloodLimits, clock: Clock) {
     this.#limits = limits;
@@ -52,9 +54,16 @@ export class FloodGuard {
     return framesInBlock <= this.#limits.continuations;
   }
 
-  /** DATA we send entitles the peer to answer with some WINDOW_UPDATEs. */
+  /** DATA we send entitles the peer to answer with some WINDOW_UPDATEs and a PING. */
   dataSent(bytes: number): void {
     this.#updatesDue += 4 + (bytes >>> 10);
+    if (this.#pingsDue < this.#limits.controlFrames) this.#pingsDue++;
+  }
+
+  ping(): boolean {
+    if (this.#pingsDue === 0) return this.controlFrame();
+    this.#pingsDue--;
+    return true;
   }
 
   windowUpdate(): boolean {

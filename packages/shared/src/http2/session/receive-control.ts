@@ -25,7 +25,9 @@ export class ControlReceiver {
         this.#core.fail(H2Code.PROTOCOL_ERROR, "PUSH_PROMISE, though push is off");
         return;
     }
-    if (!this.#core.flood.controlFrame()) {
+    const { flood } = this.#core;
+    const isProbe = type === FrameType.PING && (flags & Flag.ACK) === 0;
+    if (!(isProbe ? flood.ping() : flood.controlFrame())) {
       this.#core.fail(H2Code.ENHANCE_YOUR_CALM, `too many frames of type ${type}`);
       return;
     }
@@ -103,7 +105,8 @@ export class ControlReceiver {
     const stream = core.table.get(streamId);
     const rapid = core.role === "server" && stream !== undefined && !stream.headersSent;
     if (stream !== undefined) core.life.closeByPeer(stream, resetByPeer(core.role, streamId, code.value));
-    const allowed = rapid ? core.flood.reset() : stream !== undefined || core.flood.controlFrame();
+    const known = stream !== undefined || core.table.forgetCut(streamId);
+    const allowed = rapid ? core.flood.reset() : known || core.flood.controlFrame();
     if (!allowed) core.fail(H2Code.ENHANCE_YOUR_CALM, "too many streams opened and reset");
   }
 

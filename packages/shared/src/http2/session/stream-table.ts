@@ -63,6 +63,13 @@ export class StreamTable {
     return this.#cut.includes(id);
   }
 
+  /** The peer says that it knows the stream is over. @returns false unless it was cut lately */
+  forgetCut(id: number): boolean {
+    const place = this.#cut.indexOf(id);
+    if (place >= 0) this.#cut[place] = 0;
+    return place >= 0;
+  }
+
   /** No HEADERS ever opened it. Spec: RFC 9113 section 5.1, "idle". */
   isIdle(id: number): boolean {
     if (id % 2 === 0) return true;
