@@ -68,8 +68,9 @@ scenario("a ztunnel that gives way or runs short (needs root and network namespa
     "case 59: a rolling upgrade on %s, the new ztunnel beside the old: no connection fails, a long stream goes on",
     async (node) => {
       const old = await ztunnelPid(node);
-      await startBeside(node);
+      // Before there are two to take it: what holds the old one must be the old one's.
       const long = await lab.start<{ ended: string }>("app/client", "stream", server, 7001, "input");
+      await startBeside(node);
       const churn = lab.run<Churn>("app/client", "churn", server, 7001, 6, 100);
       await seconds(1.5);
       await lab.exec({ node }, ["kill", "-TERM", String(old)]);
