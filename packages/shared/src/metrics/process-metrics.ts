@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { monitorEventLoopDelay } from "node:perf_hooks";
+import { createHistogram, type RecordableHistogram } from "node:perf_hooks";
 import type { MetricsRegistry } from "./registry.ts";
 
 /** `process_*` and event-loop gauges of this process, read at each scrape. */
@@ -11,8 +11,7 @@ export function registerProcessMetrics(registry: MetricsRegistry): void {
   const start = gauge("process_start_time_seconds", "Start, seconds since the epoch (unstable)");
   const lagP99 = gauge("ambit_control_thread_lag_seconds", "p99 delay of the control thread's event loop (unstable)");
   const cpu = registry.counter({ name: "process_cpu_seconds", help: "CPU time used (unstable)", labelNames: [] });
-  const delay = monitorEventLoopDelay({ resolution: 20 });
-  delay.enable();
+  const delay = watchEventLoop();
   const limit = fileLimit();
   let cpuSeen = 0;
   registry.beforeScrape(() => {
@@ -28,6 +27,24 @@ export function registerProcessMetrics(registry: MetricsRegistry): void {
     lagP99.with().set(delay.percentile(99) / 1e9);
     delay.reset();
   });
+}
+
+/** Ten times a second: often enough to see a stall of that length, and an idle process is let sleep. */
+const LOOP_PERIOD_MS = 100;
+
+/**
+ * How late a timer of this thread is, in nanoseconds. Not `monitorEventLoopDelay`, whose values have its own period in
+ * them: an idle process would report 20 ms.
+ */
+function watchEventLoop(): RecordableHistogram {
+  const histogram = createHistogram();
+  let due = performance.now() + LOOP_PERIOD_MS;
+  setInterval(() => {
+    const now = performance.now();
+    histogram.record(Math.max(1, Math.round((now - due) * 1e6)));
+    due = now + LOOP_PERIOD_MS;
+  }, LOOP_PERIOD_MS).unref();
+  return histogram;
 }
 
 function attempt(read: () => number): number | undefined {
