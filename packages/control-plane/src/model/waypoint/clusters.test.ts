@@ -341,4 +341,21 @@ describe("hosts of ServiceEntries", () => {
     const names = new TestWaypoint(all + second).listener("main_internal").filterChains.map(({ name }) => name);
     expect(names.filter((name) => name.endsWith("|e.example"))).toHaveLength(1);
   });
+
+  it("of one name never have one chain name twice, whatever each says of the port's protocol", () => {
+    const entryOf = (port: string, namespace: string, address: string) =>
+      entry("resolution: STATIC, endpoints: [{ address: 192.0.2.1 }]")
+        .replace("name: http, protocol: HTTP", port)
+        .replace(
+          "namespace: shop",
+          `namespace: ${namespace}, labels: { istio.io/use-waypoint: wp, istio.io/use-waypoint-namespace: shop }`,
+        )
+        .replace("240.0.0.1", address);
+    const all = SHOP.replace("protocol: HBONE }", "protocol: HBONE, allowedRoutes: { namespaces: { from: All } } }");
+    const text =
+      all + entryOf("name: tcp, protocol: TCP", "bank", "240.0.0.2") + entryOf("name: any", "atlas", "240.0.0.3");
+    const names = new TestWaypoint(text).listener("main_internal").filterChains.map(({ name }) => name);
+    expect(names.filter((name) => name.endsWith("|e.example"))).toHaveLength(2);
+    expect(names).toEqual([...new Set(names)]);
+  });
 });

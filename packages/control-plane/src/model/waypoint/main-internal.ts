@@ -94,19 +94,20 @@ const onPort = (port: number): Predicate => ({
 });
 
 /**
- * In order of services. Two services of one hostname would have chains of one name: the first keeps it, as it does for
- * clusters and routes, and the other cannot be reached here.
+ * In order of services. Two services of one hostname would have chains of one name, also when only one of them declares the
+ * port's protocol: the first keeps all its names, as it does for clusters and routes, and the other cannot be reached here.
+ * A name that came twice would have the whole listener refused.
  */
 function withoutDoubles(chains: readonly ChainFact[]): readonly ChainFact[] {
   const sorted = [...chains].sort((a, b) =>
     a.service === b.service ? a.port - b.port : a.service < b.service ? -1 : 1,
   );
-  const owners = new Map<string, string>();
-  return sorted.filter(({ service, http, tcp }) => {
-    const name = http?.name ?? tcp?.name ?? "";
-    const owner = owners.get(name) ?? service;
-    owners.set(name, owner);
-    return owner === service;
+  const taken = new Set<string>();
+  return sorted.filter((chain) => {
+    const names = allChains(chain).map(({ name }) => name ?? "");
+    if (names.some((name) => taken.has(name))) return false;
+    for (const name of names) taken.add(name);
+    return true;
   });
 }
 
