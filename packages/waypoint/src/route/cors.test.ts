@@ -35,6 +35,7 @@ describe("decideCors", () => {
         ["access-control-allow-methods", "GET,POST"],
         ["access-control-allow-headers", "x-a"],
         ["access-control-max-age", "60"],
+        ["access-control-expose-headers", "x-b"],
         ["vary", "origin"],
       ],
     });

@@ -43,14 +43,17 @@ function preflightHeaders(policy: CorsPolicy, origin: string, headers: HeaderLis
   if (methods !== "") answer.push(["access-control-allow-methods", methods]);
   if (names !== "") answer.push(["access-control-allow-headers", names]);
   if (policy.maxAge !== "") answer.push(["access-control-max-age", policy.maxAge]);
-  return [...answer, ...VARY];
+  return [...answer, ...exposedHeaders(policy), ...VARY];
 }
 
-function actualHeaders(policy: CorsPolicy, origin: string): HeaderList {
-  const exposed: HeaderList =
-    policy.exposeHeaders === "" ? [] : [["access-control-expose-headers", policy.exposeHeaders]];
-  return [...originHeaders(policy, origin), ...exposed];
-}
+const actualHeaders = (policy: CorsPolicy, origin: string): HeaderList => [
+  ...originHeaders(policy, origin),
+  ...exposedHeaders(policy),
+];
+
+/** Browsers read them from the response itself; Gateway API's conformance tests want them on preflights too, as Envoy has it. */
+const exposedHeaders = (policy: CorsPolicy): HeaderList =>
+  policy.exposeHeaders === "" ? [] : [["access-control-expose-headers", policy.exposeHeaders]];
 
 function originHeaders(policy: CorsPolicy, origin: string): HeaderList {
   const credentials: HeaderList = policy.allowCredentials ? [["access-control-allow-credentials", "true"]] : [];
