@@ -32,6 +32,8 @@ export interface PickRequest {
   readonly isFinalTry?: boolean;
   /** What the attempt occupies while it runs; default "requests". TCP: "connections". */
   readonly resource?: Extract<BreakerResource, "requests" | "connections">;
+  /** Endpoint of the request's session, if it takes requests and was not tried. See `sessionOf`. */
+  readonly session?: string;
   /** For clusters of kind `original`: where the tunnel pointed. */
   readonly original?: Endpoint;
 }
@@ -92,6 +94,11 @@ class Token implements PickToken {
   }
 }
 
+function keptBySession(state: ClusterState, { session, tried }: PickRequest): LiveEndpoint | undefined {
+  const live = session === undefined ? undefined : state.ofSession(session);
+  return live && live.standing !== "out" && !tried?.has(live.key) ? live : undefined;
+}
+
 class Balancers implements ClusterBalancers {
   readonly #clock: Clock;
   readonly #random: Random;
@@ -132,7 +139,9 @@ class Balancers implements ClusterBalancers {
     if (!state.breaker.check(resource)) return circuitOpen(state, resource);
     const nowMs = this.#clock.monotonic();
     const live =
-      request.original === undefined ? choose(state, request, nowMs) : new LiveEndpoint(request.original, 0, 0);
+      request.original === undefined
+        ? (keptBySession(state, request) ?? choose(state, request, nowMs))
+        : new LiveEndpoint(request.original, 0, 0);
     if (live === undefined) return noneUsable(state);
     return { kind: "picked", endpoint: live.endpoint, token: new Token(state, live, resource) };
   }

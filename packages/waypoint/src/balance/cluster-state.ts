@@ -23,6 +23,7 @@ import {
 import { outliersOf } from "./outlier-statistics.ts";
 import { observeLatency } from "./peak-ewma.ts";
 import { Picker, type PickOptions } from "./picker.ts";
+import { sessionOf } from "./session.ts";
 
 /** Something that operators want to know of an endpoint. */
 export type EndpointEvent =
@@ -45,6 +46,7 @@ export class ClusterState {
   readonly #random: Random;
   readonly #onEvent: (event: EndpointEvent) => void;
   readonly #endpoints = new Map<string, LiveEndpoint>();
+  #sessions: Map<string, LiveEndpoint> | undefined;
   readonly #tables = new LevelTables();
   #priorities: readonly (readonly LiveLocality[])[] = [];
   /** Undefined after a change of membership or health, until the next pick. */
@@ -236,7 +238,16 @@ export class ClusterState {
   }
 
   /** Gives every configured endpoint its live state, by key; a key that comes twice counts once. */
+  /** Made when a session is asked for the first time after a change of membership. */
+  ofSession(session: string): LiveEndpoint | undefined {
+    this.#sessions ??= new Map(
+      [...this.#endpoints.values()].filter(({ present }) => present).map((live) => [sessionOf(live.endpoint), live]),
+    );
+    return this.#sessions.get(session);
+  }
+
   #join(nowMs: number): void {
+    this.#sessions = undefined;
     const seen = new Set<string>();
     const joinLocality = (priority: number, locality: LocalityEndpoints): LiveLocality => {
       const members: LiveEndpoint[] = [];

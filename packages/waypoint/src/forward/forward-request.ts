@@ -197,8 +197,8 @@ class ForwardedRequest implements AttemptsOwner, InboxOwner {
   #respond(head: ResponseHead, send: (sent: ResponseHead) => void): void {
     this.responded = true;
     this.#init.inbox.body.commit();
-    const { upstreamHost, elapsedMs } = this.#attempts;
-    const headers = responseHeaders(this.#init, head, upstreamHost, Math.round(elapsedMs));
+    const { endpoint, elapsedMs } = this.#attempts;
+    const headers = responseHeaders(this.#init, head, endpoint, Math.round(elapsedMs));
     const sent = { status: head.status, headers };
     this.#record.upstreamResponse(sent);
     send(sent);

@@ -10,6 +10,7 @@ import { type OpenAttempt, randomSpanId } from "../observe/index.ts";
 import type { RequestPermit } from "../policy/model.ts";
 import { readGrpcStatus } from "../respond/index.ts";
 import { type AttemptEnd, readServerAdvice } from "../retry/index.ts";
+import { presentedSession } from "../route/session.ts";
 import { Attempt, type AttemptOwner } from "./attempt.ts";
 import type { ForwardInit } from "./forward-init.ts";
 import { RequestRetries } from "./request-retries.ts";
@@ -52,9 +53,9 @@ export class RequestAttempts {
     this.#tried = init.retry?.avoidsTriedEndpoints ? new Set() : undefined;
   }
 
-  /** `ip:port` of the current one's endpoint. */
-  get upstreamHost(): string | undefined {
-    return this.#current?.endpoint?.key;
+  /** Where the current one goes; undefined until one is picked. */
+  get endpoint(): Endpoint | undefined {
+    return this.#current?.endpoint;
   }
 
   /** Since the current one began. */
@@ -157,8 +158,11 @@ export class RequestAttempts {
   }
 
   #pickRequest(): PickRequest {
-    const { hash, retry, original } = this.#init;
+    const { hash, retry, original, context } = this.#init;
+    const { session: how } = context.route;
+    const session = how && presentedSession(how, context.headers);
     return {
+      ...(session === undefined ? {} : { session }),
       ...(this.#tried === undefined ? {} : { tried: this.#tried, rePicks: retry?.hostSelectionAttempts ?? 0 }),
       ...(hash.key === undefined ? {} : { hash: hashText(hash.key) }),
       ...(original === undefined ? {} : { original }),

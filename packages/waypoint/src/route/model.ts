@@ -4,6 +4,7 @@ import type { RouteRules } from "../policy/model.ts";
 import type { RetryPolicy } from "../retry/model.ts";
 import type { HeaderMatcher, StringMatcher } from "./matcher.ts";
 import type { RouteTree } from "./routes-by-tunnel.ts";
+import type { SessionPersistence } from "./session.ts";
 
 /** Domains most specific first; a waypoint's tables have the one domain "*". */
 export interface RouteTable {
@@ -29,6 +30,8 @@ export interface Route {
   readonly headers: HeaderMutations;
   readonly cors: CorsPolicy | undefined;
   readonly fault: FaultPolicy | undefined;
+  /** Requests of one client stay at one endpoint. */
+  readonly session?: SessionPersistence | undefined;
   /** Policies of this route beside, or instead of, those of the chain, by `targetRefs` to a route rule. */
   readonly authorization: RouteRules | undefined;
   /** Span name. */

@@ -12,6 +12,7 @@ import { JwtAuthenticationSchema } from "@ambit/envoy-api/envoy/extensions/filte
 import { RBACSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/rbac/v3/rbac";
 import { RouterSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/router/v3/router";
 import { ConfigSchema as SetFilterStateSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/set_filter_state/v3/set_filter_state";
+import { StatefulSessionSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/stateful_session/v3/stateful_session";
 import type { HttpFilter } from "@ambit/envoy-api/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager";
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
@@ -45,6 +46,8 @@ const IGNORED: ReadonlySet<string> = new Set([
   GrpcStatsSchema.typeName,
   CorsSchema.typeName,
   DynamicProxySchema.typeName,
+  // What it does, each route says.
+  StatefulSessionSchema.typeName,
   SetFilterStateSchema.typeName,
   "io.istio.http.peer_metadata.Config",
 ]);

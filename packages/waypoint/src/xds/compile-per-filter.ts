@@ -6,10 +6,15 @@ import {
 } from "@ambit/envoy-api/envoy/extensions/filters/http/cors/v3/cors";
 import { type HTTPFault, HTTPFaultSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/fault/v3/fault";
 import { RBACPerRouteSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/rbac/v3/rbac";
+import { StatefulSessionPerRouteSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/stateful_session/v3/stateful_session";
+import { CookieBasedSessionStateSchema as CookieSchema } from "@ambit/envoy-api/envoy/extensions/http/stateful_session/cookie/v3/cookie";
+import { HeaderBasedSessionStateSchema as HeaderSchema } from "@ambit/envoy-api/envoy/extensions/http/stateful_session/header/v3/header";
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
+import { TOKEN } from "../http/field-names.ts";
 import type { RuleSet } from "../policy/model.ts";
 import type { CorsPolicy, FaultPolicy } from "../route/model.ts";
+import type { SessionPersistence } from "../route/session.ts";
 import { wireText } from "../route/wire-text.ts";
 import { compileWireMatcher } from "./compile-string-matcher.ts";
 import type { CompileContext } from "./context.ts";
@@ -20,6 +25,7 @@ import { durationMs, perMillion, typeNameOf } from "./values.ts";
 export interface PerFilter {
   readonly cors: CorsPolicy | undefined;
   readonly fault: FaultPolicy | undefined;
+  readonly session?: SessionPersistence | undefined;
   /** By the name of the filter they are for. */
   readonly rules: ReadonlyMap<string, readonly RuleSet[]>;
 }
@@ -52,6 +58,8 @@ function compileOne(config: Any, context: CompileContext): Said {
       return { cors: compileCors(fromBinary(CorsPolicySchema, config.value)) };
     case HTTPFaultSchema.typeName:
       return { fault: compileFault(fromBinary(HTTPFaultSchema, config.value), context) };
+    case StatefulSessionPerRouteSchema.typeName:
+      return { session: compileSession(config, context) };
     case RBACPerRouteSchema.typeName:
       return { rules: compileRules(config, context) };
     case FilterConfigSchema.typeName:
@@ -64,6 +72,29 @@ function compileOne(config: Any, context: CompileContext): Said {
       }
       context.note(`per-route configuration ${name} has no effect`);
       return {};
+  }
+}
+
+/** A session that cannot be kept is none; it guards nothing. */
+function compileSession(config: Any, { note }: CompileContext): SessionPersistence | undefined {
+  const { override } = fromBinary(StatefulSessionPerRouteSchema, config.value);
+  if (override.case !== "statefulSession") return undefined;
+  if (override.value.strict) note("a session's strict has no effect: without its endpoint it goes to another");
+  const state = override.value.sessionState?.typedConfig;
+  switch (state && typeNameOf(state)) {
+    case CookieSchema.typeName: {
+      const { name = "", ttl, path = "" } = fromBinary(CookieSchema, state!.value).cookie ?? {};
+      if (!TOKEN.test(name) || /[^\x20-\x7e]|;/.test(path)) throw new InvalidField("expected a cookie's name and path");
+      return { kind: "cookie", name, path, ttlSeconds: ttl && Math.floor(durationMs(ttl) / 1_000) };
+    }
+    case HeaderSchema.typeName: {
+      const { name } = fromBinary(HeaderSchema, state!.value);
+      if (!TOKEN.test(name)) throw new InvalidField("expected a header's name");
+      return { kind: "header", name: name.toLowerCase() };
+    }
+    default:
+      note(`session state ${state ? typeNameOf(state) : "none"} has no effect`);
+      return undefined;
   }
 }
 

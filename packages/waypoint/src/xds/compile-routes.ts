@@ -76,6 +76,7 @@ function compileRoute(
     headers: compileHeaderMutations(message),
     cors: perFilter.cors,
     fault: perFilter.fault,
+    ...(perFilter.session && { session: perFilter.session }),
     authorization: routeRules(perFilter),
     operation: message.decorator?.operation || message.name,
   };

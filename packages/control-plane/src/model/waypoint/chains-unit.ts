@@ -20,6 +20,7 @@ import { routeRuleFilters } from "./policies/route-rules.ts";
 import { duration } from "./proto.ts";
 import type { BackendContext } from "./routes/backends.ts";
 import { principalPrefixes } from "./routes/by-client.ts";
+import { sessionFilters } from "./routes/session-persistence.ts";
 import { type StreamTargets, streamTargets } from "./routes/stream-route.ts";
 import { speaksHttp, speaksOnlyHttp } from "./service-front.ts";
 import { type ChainSettings, settingsOf } from "./settings.ts";
@@ -84,7 +85,7 @@ function httpOf({ backends, front, guards, settings, consumers }: ChainContext, 
     protocol: port.protocol,
     guards: { ...guards, http: { ...guards.http, rules: [...guards.http.rules, ...ofRoutes] } },
     routes: { case: "rds", value: { configSource: ADS, routeConfigName: name } },
-    settings: { ...settings.http, dynamicHosts: dynamicFilter(front) },
+    settings: { ...settings.http, dynamicHosts: dynamicFilter(front), sessions: sessionFilters(sides.flat()) },
   });
   return create(FilterChainSchema, chain);
 }

@@ -31,6 +31,8 @@ export interface HttpSettings {
   readonly tellsClientIdentity?: boolean;
   /** Requests name their host themselves. */
   readonly dynamicHosts?: HttpFilterInit | undefined;
+  /** Routes keep sessions at endpoints. */
+  readonly sessions?: readonly HttpFilterInit[];
   readonly hidesEnvoyHeaders?: boolean;
 }
 
@@ -73,7 +75,7 @@ export function httpChain(init: HttpChainInit): ChainInit {
 function httpFilters(
   protocol: PortProtocol,
   { http }: Guards,
-  { stats, tellsClientIdentity, hidesEnvoyHeaders, dynamicHosts }: HttpSettings,
+  { stats, tellsClientIdentity, hidesEnvoyHeaders, dynamicHosts, sessions = [] }: HttpSettings,
 ): readonly HttpFilterInit[] & HttpConnectionManager["httpFilters"] {
   const filters: readonly HttpFilterInit[] = [
     // First: an external authorizer may want to know, too.
@@ -89,6 +91,7 @@ function httpFilters(
     ...(stats ? [statsFilter(stats)] : []),
     filter("envoy.filters.http.fault", HTTPFaultSchema),
     filter("envoy.filters.http.cors", CorsSchema),
+    ...sessions,
     ...(dynamicHosts ? [dynamicHosts] : []),
     filter("envoy.filters.http.router", RouterSchema, hidesEnvoyHeaders ? { suppressEnvoyHeaders: true } : {}),
   ];

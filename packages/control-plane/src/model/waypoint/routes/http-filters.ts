@@ -18,6 +18,7 @@ import { redirectOf } from "./redirect.ts";
 import { routeRetry } from "./retry.ts";
 import { rewriteOf } from "./rewrite.ts";
 import { routeFilterConfig } from "./route-filters.ts";
+import { sessionConfig } from "./session-persistence.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 type ForwardInit = Init<typeof RouteActionSchema>;
@@ -71,7 +72,7 @@ export function ruleExtras(
   return {
     ...answerOf(filters),
     headers: headerChanges(filters),
-    perFilter: routeFilterConfig(cors && corsOf(cors["cors"]), undefined, guards),
+    perFilter: routeFilterConfig(cors && corsOf(cors["cors"]), undefined, [...guards, ...sessionConfig(rule)]),
     // Without retries a try is the whole request.
     timeoutMs: requestMs > 0 ? requestMs : hasRetry ? 0 : backendMs,
     subUnits: mirrors.flatMap(({ subUnits }) => subUnits),

@@ -2,6 +2,7 @@
 import { isRecord, type KubeObject, recordsAt, textAt } from "@ambit/shared/kube";
 import { KNOWN_FILTERS } from "../routes/http-filters.ts";
 import { grpcMatch, httpMatch, matchesOf } from "../routes/matches.ts";
+import { sessionProblems } from "../routes/session-persistence.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -18,7 +19,7 @@ export function ruleProblems(route: KubeObject): readonly string[] {
       ...matchProblems(route.kind, rule, at),
       ...filterProblems(rule, at),
       ...backendProblems(rule, at),
-      ...otherProblems(rule, at),
+      ...sessionProblems(rule, at),
     ];
   });
 }
@@ -50,6 +51,3 @@ function backendProblems(rule: Fields, at: string): readonly string[] {
     }),
   );
 }
-
-const otherProblems = (rule: Fields, at: string): readonly string[] =>
-  rule["sessionPersistence"] === undefined ? [] : [`${at}.sessionPersistence: not supported, it has no effect`];
