@@ -17,6 +17,7 @@ import { gatewayAccount, gatewayAddresses, gatewayListeners } from "./object-fac
 import { readPeerAuthentication } from "./peer-authentication-fact.ts";
 import { attachedWorkload } from "./waypoint/attached-workloads.ts";
 import type { ServiceFront, WaypointRequirement } from "./waypoint/derived-facts.ts";
+import { dynamicProblems } from "./waypoint/dynamic-dns.ts";
 import { type LabelledWorkload, memberFacts } from "./waypoint/members.ts";
 import { labelledGateway, targetRefsOf } from "./waypoint/object-facts.ts";
 import { withRequirements } from "./waypoint/requirement.ts";
@@ -25,6 +26,7 @@ import { gatewayStatus } from "./waypoint/status/gateway-status.ts";
 import { policyStatus } from "./waypoint/status/policy-status.ts";
 import { routeStatus } from "./waypoint/status/route-status.ts";
 import { destinationRuleStatus, virtualServiceStatus } from "./waypoint/status/traffic-status.ts";
+import { UNSUPPORTED_KINDS, unsupportedStatus } from "./waypoint/status/unsupported-status.ts";
 import { subUnit } from "./waypoint/sub-unit-names.ts";
 
 /** One xDS resource before it is encoded. */
@@ -65,7 +67,7 @@ export function resourceId(resource: MeshResource): string {
   return `${resource.kind === "policy" ? "policy" : "address"} ${resource.name}`;
 }
 
-/** Kinds that become resources. */
+/** Kinds that become resources, or of which something is said. */
 export const COMPILED_KINDS: ReadonlySet<string> = new Set([
   "Pod",
   "Service",
@@ -83,6 +85,7 @@ export const COMPILED_KINDS: ReadonlySet<string> = new Set([
   "TLSRoute",
   "VirtualService",
   "DestinationRule",
+  ...UNSUPPORTED_KINDS,
 ]);
 
 /** What one object becomes. Pure: a function of the object and of the facts it reads. */
@@ -127,7 +130,7 @@ export function compileObject(reader: FactReader, object: KubeObject, mesh: Mesh
     case "PeerAuthentication":
       return compilePeerAuthentication(reader, object, mesh);
     default:
-      return NOTHING;
+      return UNSUPPORTED_KINDS.has(object.kind) ? { resources: [], status: unsupportedStatus(object) } : NOTHING;
   }
 }
 
@@ -185,7 +188,10 @@ function serviceEntryUnit(reader: FactReader, object: KubeObject, mesh: MeshSett
   if (!compiled) return NOTHING;
   const { fronts, requirements } = compiled;
   return {
-    ...withConditions([...compiled.services.map(service), ...compiled.workloads.map(workload)], compiled.conditions),
+    ...withConditions(
+      [...compiled.services.map(service), ...compiled.workloads.map(workload)],
+      [...compiled.conditions, ...dynamicProblems(fronts)],
+    ),
     facts: new Map([...frontFacts(fronts), ...requirementFacts(requirements), ...compiled.members]),
     subUnits: [...servedUnits(fronts), ...requirements.map((each) => subUnit("required", each.service))],
   };

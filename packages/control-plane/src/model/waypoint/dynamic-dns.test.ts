@@ -2,6 +2,7 @@ import { Cluster_LbPolicy } from "@ambit/envoy-api/envoy/config/cluster/v3/clust
 import { ClusterConfigSchema } from "@ambit/envoy-api/envoy/extensions/clusters/dynamic_forward_proxy/v3/cluster";
 import { FilterConfigSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/dynamic_forward_proxy/v3/dynamic_forward_proxy";
 import { HttpProtocolOptionsSchema } from "@ambit/envoy-api/envoy/extensions/upstreams/http/v3/http_protocol_options";
+import type { ObjectKey } from "@ambit/shared/kube";
 import { describe, expect, it } from "@jest/globals";
 import { SHOP, TestWaypoint, unpacked } from "./test-waypoint.ts";
 
@@ -52,6 +53,9 @@ describe("a wildcard with DYNAMIC_DNS", () => {
   it("is for requests: connections name no host, and lead nowhere", () => {
     const waypoint = new TestWaypoint(SHOP + entry("{ number: 443, name: tls, protocol: TLS }"));
     expect(() => waypoint.cluster("inbound-vip|443|tcp|*.example.org")).toThrow(/no Cluster/);
+    expect(waypoint.conditions.get("ServiceEntry/shop/outside" as ObjectKey)).toContainEqual(
+      expect.objectContaining({ status: "False", message: expect.stringContaining("spec.ports tls (443)") }),
+    );
   });
 
   it("is no other than DNS for one host", () => {

@@ -10,9 +10,11 @@ import { Cluster_DnsLookupFamily, Cluster_LbPolicy } from "@ambit/envoy-api/envo
 import { ClusterConfigSchema } from "@ambit/envoy-api/envoy/extensions/clusters/dynamic_forward_proxy/v3/cluster";
 import type { DnsCacheConfigSchema } from "@ambit/envoy-api/envoy/extensions/common/dynamic_forward_proxy/v3/dns_cache";
 import { FilterConfigSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/dynamic_forward_proxy/v3/dynamic_forward_proxy";
+import { type Condition, rejected } from "../condition.ts";
 import type { ServiceFront } from "./derived-facts.ts";
 import type { HttpFilterInit } from "./guards.ts";
 import { filter, type Init, pack } from "./proto.ts";
+import { speaksHttp } from "./service-front.ts";
 
 /** The same for cluster and filter: that is how one finds the other. */
 const cacheOf = ({ hostname }: ServiceFront): Init<typeof DnsCacheConfigSchema> => ({
@@ -41,6 +43,17 @@ export const dynamicFilter = (front: ServiceFront): HttpFilterInit | undefined =
         implementationSpecifier: { case: "dnsCacheConfig", value: cacheOf(front) },
       })
     : undefined;
+
+/** Ports of a ServiceEntry that lead nowhere: connections that are not HTTP name no host. */
+export function dynamicProblems(fronts: readonly ServiceFront[]): readonly Condition[] {
+  const ports = fronts
+    .filter(({ discovery, gateways }) => discovery === "dynamic-dns" && gateways.length > 0)
+    .flatMap((front) => front.ports.filter(({ protocol }) => !speaksHttp(protocol)));
+  if (ports.length === 0) return [];
+  const shown = [...new Set(ports.map(({ name, port }) => `${name || "unnamed"} (${port})`))].join(", ");
+  const message = `spec.ports ${shown}: DYNAMIC_DNS leads HTTP requests to the host they name; these connections are refused`;
+  return [rejected("UnsupportedValue", message)];
+}
 
 /** Which Host fields a table of routes is for. A waypoint of a wildcard is no proxy to anywhere. */
 export const hostDomains = (front: ServiceFront) =>
