@@ -199,6 +199,21 @@ describe("guards of an HTTP chain", () => {
   });
 });
 
+it("settings of a connection manager that change answers and have no effect are noted", () => {
+  const { notes } = compile(
+    httpChain(HTTP, [], [], {
+      localReplyConfig: {},
+      requestTimeout: { seconds: 3n, nanos: 0 },
+      stripPortMode: { case: "stripAnyHostPort", value: true },
+    }),
+  );
+  expect(notes.toSorted()).toEqual([
+    "local_reply_config of a connection manager has no effect",
+    "request_timeout of a connection manager has no effect",
+    "strip_any_host_port of a connection manager has no effect",
+  ]);
+});
+
 describe("other HTTP filters", () => {
   it("are ignored where they observe, and noted where they would change something", () => {
     const { reason, notes } = withFilters([

@@ -582,4 +582,21 @@ describe("virtual hosts", () => {
       ).notes,
     ).toHaveLength(3);
   });
+
+  it("note fields of the table, the virtual host and the route that others would act upon", () => {
+    const route = {
+      cluster: "c",
+      idleTimeout: "3s",
+      internalRedirectPolicy: {},
+      maxStreamDuration: { maxStreamDuration: "9s" },
+    };
+    const table = host({ ...plainRoute, route }, { includeRequestAttemptCount: true });
+    expect(compileTable({ ...table, internalOnlyHeaders: ["x"] }).notes.toSorted()).toEqual([
+      "idle_timeout of a route has no effect",
+      "include_request_attempt_count of a virtual host has no effect",
+      "internal_only_headers of a route configuration has no effect",
+      "internal_redirect_policy of a route has no effect",
+      "max_stream_duration of a route has no effect",
+    ]);
+  });
 });

@@ -3,6 +3,7 @@ import {
   HttpConnectionManager_ForwardClientCertDetails as ClientCert,
   HttpConnectionManager_PathWithEscapedSlashesAction as EscapedSlashes,
   type HttpConnectionManager,
+  HttpConnectionManagerSchema,
   HttpConnectionManager_ServerHeaderTransformation as ServerHeader,
 } from "@ambit/envoy-api/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager";
 import type { HttpChain, PathRules } from "../model/route-model.ts";
@@ -15,6 +16,7 @@ import { NOTHING_PER_FILTER } from "./compile-per-filter.ts";
 import { compileRoutes } from "./compile-routes.ts";
 import type { CompileContext } from "./context.ts";
 import { at, InvalidField, Unenforceable } from "./invalid-field.ts";
+import { noteUnused } from "./note-unused.ts";
 import { durationOr } from "./values.ts";
 
 /** Everything but what other resources say: the routes when they come by RDS, the service's name and namespace. */
@@ -33,6 +35,7 @@ export function compileHttpChain(
   context: CompileContext,
 ): HttpChainDraft {
   refuseUnsupported(manager);
+  noteUnused(HttpConnectionManagerSchema, manager, context);
   const filters = at("http_filters", () => compileHttpFilters(manager.httpFilters, context));
   const { routes, rds } = compileRouteSource(manager, filters, context);
   const chain: HttpChainDraft["chain"] = {

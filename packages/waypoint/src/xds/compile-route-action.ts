@@ -9,6 +9,7 @@ import {
   RouteAction_ClusterNotFoundResponseCode as NotFound,
   type RedirectAction as RedirectMessage,
   type RetryPolicy as RetryMessage,
+  RouteActionSchema,
   type Route as RouteMessage,
 } from "@ambit/envoy-api/envoy/config/route/v3/route_components";
 import type { RegexMatchAndSubstitute } from "@ambit/envoy-api/envoy/type/matcher/v3/regex";
@@ -28,6 +29,7 @@ import { compileHeaderMutations } from "./compile-header-operations.ts";
 import { compileRetry } from "./compile-retry.ts";
 import type { CompileContext } from "./context.ts";
 import { at, each, InvalidField, must, Unenforceable } from "./invalid-field.ts";
+import { noteUnused } from "./note-unused.ts";
 import { durationMs, durationOr, perMillion } from "./values.ts";
 
 /** What a virtual host says for routes that say nothing themselves. */
@@ -61,7 +63,8 @@ function compileForward(message: ForwardMessage, defaults: RouteDefaults, contex
   refuseUnsupported(message);
   if (message.rateLimits.length > 0) context.note("rate_limits of a route have no effect");
   if (message.upgradeConfigs.length > 0) context.note("upgrade_configs of a route have no effect, the chain's have");
-  if (message.hedgePolicy) context.note("hedge_policy of a route has no effect");
+  if (message.maxStreamDuration?.maxStreamDuration) context.note("max_stream_duration of a route has no effect");
+  noteUnused(RouteActionSchema, message, context);
   const retry = message.retryPolicy ?? defaults.retry;
   const mirrors = message.requestMirrorPolicies.length > 0 ? message.requestMirrorPolicies : defaults.mirrors;
   const grpcCap = message.maxGrpcTimeout ?? message.maxStreamDuration?.grpcTimeoutHeaderMax;

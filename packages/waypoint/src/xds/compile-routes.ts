@@ -1,8 +1,9 @@
 /** Route configurations, inline ones and those of RDS alike. Spec: envoy.config.route.v3.RouteConfiguration */
-import type { RouteConfiguration } from "@ambit/envoy-api/envoy/config/route/v3/route";
-import type {
-  Route as RouteMessage,
-  VirtualHost as VirtualHostMessage,
+import { type RouteConfiguration, RouteConfigurationSchema } from "@ambit/envoy-api/envoy/config/route/v3/route";
+import {
+  type Route as RouteMessage,
+  type VirtualHost as VirtualHostMessage,
+  VirtualHostSchema,
 } from "@ambit/envoy-api/envoy/config/route/v3/route_components";
 import type { RouteRules } from "../policy/model.ts";
 import { asciiLowerCase } from "../route/matcher.ts";
@@ -14,10 +15,12 @@ import { compileRouteMatch } from "./compile-route-match.ts";
 import { compileRouteTree } from "./compile-route-tree.ts";
 import type { CompileContext } from "./context.ts";
 import { at, each, InvalidField } from "./invalid-field.ts";
+import { noteUnused } from "./note-unused.ts";
 
 /** @param above  what the chain's own filters say to all its routes */
 export function compileRoutes(message: RouteConfiguration, above: PerFilter, context: CompileContext): RouteTable {
   if (message.vhds) throw new InvalidField("expected virtual hosts in the configuration", "vhds");
+  noteUnused(RouteConfigurationSchema, message, context);
   const perFilter = compilePerFilter(message.typedPerFilterConfig, above, context);
   const headers = compileHeaderMutations(message);
   const virtualHosts = each("virtual_hosts", message.virtualHosts, (virtualHost) =>
@@ -41,6 +44,7 @@ function compileVirtualHost(message: VirtualHostMessage, table: TableDefaults, c
   if (matcher && message.routes.length > 0) throw new InvalidField("matcher: expected none beside routes");
   if (message.requireTls !== 0) throw new InvalidField("require_tls: expected none, callers come through mTLS tunnels");
   if (message.rateLimits.length > 0) context.note("rate_limits of a virtual host have no effect");
+  noteUnused(VirtualHostSchema, message, context);
   const perFilter = compilePerFilter(message.typedPerFilterConfig, table.perFilter, context);
   const mirrors = message.requestMirrorPolicies.length > 0 ? message.requestMirrorPolicies : table.mirrors;
   const toRoute = (route: RouteMessage): Route =>
