@@ -9,7 +9,14 @@ import type { ControlPlaneSeams } from "./app.ts";
 import { bindClient } from "./bind-client.ts";
 import type { AuthenticateCaller } from "./ca/index.ts";
 import type { ControlPlaneConfig } from "./config/index.ts";
-import { emptyWaypoint, isSilent, MeshModel, type MeshSettings, type ObjectStatus } from "./model/index.ts";
+import {
+  emptyWaypoint,
+  isSilent,
+  MeshModel,
+  type MeshSettings,
+  type ObjectStatus,
+  UNSUPPORTED_KINDS,
+} from "./model/index.ts";
 import { createMetrics } from "./observe/metrics.ts";
 import { PodIndex } from "./pod-index.ts";
 import {
@@ -21,7 +28,7 @@ import {
   encodeDelta,
   ScopedStores,
 } from "./push/index.ts";
-import { InForceBook, StatusBook } from "./status/index.ts";
+import { InForceBook, type MadeFor, StatusBook } from "./status/index.ts";
 
 /** Kinds on which we write a status. */
 const WITH_STATUS = new Set([
@@ -38,6 +45,7 @@ const WITH_STATUS = new Set([
   "TLSRoute",
   "VirtualService",
   "DestinationRule",
+  ...UNSUPPORTED_KINDS,
 ]);
 
 /** Statuses are written once things were quiet for so long, and at the latest after so long. */
@@ -62,8 +70,8 @@ export class MeshState {
   readonly #contents = new Map<ObjectKey, string>();
   /** Status that objects of our kinds carry now, ours of an earlier run among them. */
   readonly #written = new Map<ObjectKey, Readonly<Record<string, unknown>>>();
-  /** Generation of objects of our kinds, as last compiled. */
-  readonly #generations = new Map<ObjectKey, number>();
+  /** Objects of our kinds as last compiled. */
+  readonly #made = new Map<ObjectKey, MadeFor>();
   #problems: readonly InputProblem[] = [];
   #ready = false;
 
@@ -89,7 +97,7 @@ export class MeshState {
       source,
       now: () => seams.clock.now(),
       existing: (key) => this.#written.get(key),
-      generation: (key) => this.#generations.get(key),
+      made: (key) => this.#made.get(key),
       onFailure: (key, error) => statusLog.warn("a status could not be written", { object: key, error }),
     });
     this.#progress = new Debounce(seams.clock, PROGRESS_QUIET_MS, PROGRESS_LONGEST_MS, () =>
@@ -182,14 +190,13 @@ export class MeshState {
     for (const key of change.removed) {
       this.#keys.delete(key);
       this.#written.delete(key);
-      this.#generations.delete(key);
+      this.#made.delete(key);
     }
     for (const object of change.upserted) {
       const key = objectKey(object);
-      const { generation } = object.metadata;
+      const { uid, generation } = object.metadata;
       this.#keys.add(key);
-      if (WITH_STATUS.has(object.kind) && generation !== undefined) this.#generations.set(key, generation);
-      else this.#generations.delete(key);
+      if (WITH_STATUS.has(object.kind)) this.#made.set(key, { uid, generation });
       if (WITH_STATUS.has(object.kind) && object.status) this.#written.set(key, object.status);
       else this.#written.delete(key);
     }

@@ -355,6 +355,18 @@ describe("status on objects", () => {
     await eventually("the second is observed", async () => (await observed()) === 2);
   });
 
+  it("is written anew for an object that was deleted and made again", async () => {
+    const service = (uid: string): string =>
+      `apiVersion: v1\nkind: Service\nmetadata: { name: web, namespace: shop, uid: ${uid}, labels: { istio.io/use-waypoint: wp } }\nspec: { ports: [{ port: 80 }] }\n`;
+    await write("a.yaml", service("first"));
+    await start();
+    const file = join(dir, "objects", ".patches", "Service", "shop", "web", "control-plane.json");
+    const madeFor = async () => JSON.parse(await readFile(file, "utf8")).metadata.uid;
+    await eventually("the first has a status", async () => (await madeFor()) === "first");
+    await write("a.yaml", service("second"));
+    await eventually("the second has one too", async () => (await madeFor()) === "second");
+  });
+
   it("keeps its time over a restart and vanishes with its reason", async () => {
     const service = (labels: string): string =>
       `apiVersion: v1\nkind: Service\nmetadata: { name: web, namespace: shop, labels: { ${labels} } }\nspec: { ports: [{ port: 80 }] }\n`;

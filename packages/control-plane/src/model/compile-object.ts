@@ -26,6 +26,7 @@ import { gatewayStatus } from "./waypoint/status/gateway-status.ts";
 import { policyStatus } from "./waypoint/status/policy-status.ts";
 import { routeStatus } from "./waypoint/status/route-status.ts";
 import { destinationRuleStatus, virtualServiceStatus } from "./waypoint/status/traffic-status.ts";
+import { UNSUPPORTED_KINDS, unsupportedStatus } from "./waypoint/status/unsupported-status.ts";
 import { subUnit } from "./waypoint/sub-unit-names.ts";
 
 /** One xDS resource before it is encoded. */
@@ -66,7 +67,7 @@ export function resourceId(resource: MeshResource): string {
   return `${resource.kind === "policy" ? "policy" : "address"} ${resource.name}`;
 }
 
-/** Kinds that become resources. */
+/** Kinds that become resources, or of which something is said. */
 export const COMPILED_KINDS: ReadonlySet<string> = new Set([
   "Pod",
   "Service",
@@ -84,6 +85,7 @@ export const COMPILED_KINDS: ReadonlySet<string> = new Set([
   "TLSRoute",
   "VirtualService",
   "DestinationRule",
+  ...UNSUPPORTED_KINDS,
 ]);
 
 /** What one object becomes. Pure: a function of the object and of the facts it reads. */
@@ -128,7 +130,7 @@ export function compileObject(reader: FactReader, object: KubeObject, mesh: Mesh
     case "PeerAuthentication":
       return compilePeerAuthentication(reader, object, mesh);
     default:
-      return NOTHING;
+      return UNSUPPORTED_KINDS.has(object.kind) ? { resources: [], status: unsupportedStatus(object) } : NOTHING;
   }
 }
 

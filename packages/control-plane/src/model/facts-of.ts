@@ -30,6 +30,7 @@ import {
 import { readPeerAuthentication } from "./peer-authentication-fact.ts";
 import { waypointFacts } from "./waypoint/object-facts.ts";
 import { CLIENT_IDENTITY_ANNOTATION } from "./waypoint/proxy-headers.ts";
+import { UNSUPPORTED_KINDS } from "./waypoint/status/unsupported-status.ts";
 
 type Entry = readonly [FactKey<unknown>, unknown];
 
@@ -55,6 +56,7 @@ const COMPILED_WITHOUT_STATUS = new Set([
   "TLSRoute",
   "VirtualService",
   "DestinationRule",
+  ...UNSUPPORTED_KINDS,
 ]);
 
 /** The object itself for its own unit. Status that we ourselves write must not look like a change. */

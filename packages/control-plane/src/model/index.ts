@@ -6,3 +6,4 @@ export type { MeshSettings } from "./mesh-settings.ts";
 export { endpointScope } from "./waypoint/endpoints-unit.ts";
 export { emptyWaypoint } from "./waypoint/listeners-unit.ts";
 export { labelledGateway } from "./waypoint/object-facts.ts";
+export { UNSUPPORTED_KINDS } from "./waypoint/status/unsupported-status.ts";

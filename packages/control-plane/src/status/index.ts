@@ -1,2 +1,2 @@
 export { IN_FORCE, InForceBook } from "./in-force.ts";
-export { StatusBook, type StatusBookInit } from "./status-book.ts";
+export { type MadeFor, StatusBook, type StatusBookInit } from "./status-book.ts";

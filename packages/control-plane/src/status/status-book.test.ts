@@ -1,7 +1,7 @@
 import type { ObjectKey } from "@ambit/shared/kube";
 import { describe, expect, it } from "@jest/globals";
 import type { Condition } from "../model/index.ts";
-import { StatusBook } from "./status-book.ts";
+import { type MadeFor, StatusBook } from "./status-book.ts";
 
 const KEY = "AuthorizationPolicy/shop/deny" as ObjectKey;
 const accepted: Condition = { type: "Accepted", status: "True", reason: "Accepted", message: "" };
@@ -9,7 +9,7 @@ const rejected: Condition = { type: "Accepted", status: "False", reason: "Unsupp
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-function writer(fail: () => boolean = () => false, generation: () => number | undefined = () => undefined) {
+function writer(fail: () => boolean = () => false, made: () => MadeFor | undefined = () => undefined) {
   const patches: unknown[] = [];
   const failures: string[] = [];
   const status = new StatusBook({
@@ -20,7 +20,7 @@ function writer(fail: () => boolean = () => false, generation: () => number | un
       },
     },
     now: () => 0,
-    generation,
+    made,
     onFailure: (_key, error) => failures.push(error.message),
   });
   return { status, patches, failures };
@@ -53,7 +53,7 @@ describe("StatusBook", () => {
 
   it("says of which text of the object it speaks, and again when only that changed", async () => {
     let generation = 1;
-    const { status, patches } = writer(undefined, () => generation);
+    const { status, patches } = writer(undefined, () => ({ uid: "u1", generation }));
     const part = { fields: { parentRef: { name: "web" } }, conditions: [accepted] };
     const said = (): unknown[] => patches.map((patch) => JSON.stringify(patch).match(/"observedGeneration":\d/g));
     status.set(new Map([[KEY, { conditions: [accepted], parents: [part] }]]));
@@ -87,6 +87,17 @@ describe("StatusBook", () => {
     status.set(new Map([[KEY, { conditions: [accepted] }]]));
     await settled();
     expect(writes).toHaveLength(1);
+  });
+
+  it("is written again for an object that was made again under its name", async () => {
+    let uid = "u1";
+    const { status, patches } = writer(undefined, () => ({ uid, generation: 1 }));
+    status.set(new Map([[KEY, { conditions: [accepted] }]]));
+    await status.settled();
+    uid = "u2";
+    status.set(new Map([[KEY, { conditions: [accepted] }]]));
+    await status.settled();
+    expect(patches).toHaveLength(2);
   });
 
   it("reports a failed write and tries again with the next change", async () => {

@@ -8,9 +8,15 @@ export interface StatusBookInit {
   readonly now: () => number;
   /** Status the object carries already: a condition that says the same keeps its time, also over a restart. */
   readonly existing?: (key: ObjectKey) => Readonly<Record<string, unknown>> | undefined;
-  /** `metadata.generation` of the object as it was when the status was made; undefined when it has none. */
-  readonly generation?: (key: ObjectKey) => number | undefined;
+  /** Which object the status was made for; undefined when it says neither. */
+  readonly made?: (key: ObjectKey) => MadeFor | undefined;
   onFailure(key: ObjectKey, error: Error): void;
+}
+
+/** Of `metadata`. One that was made again under the same name has another uid, and nothing that was written of the first. */
+export interface MadeFor {
+  readonly uid?: string | undefined;
+  readonly generation?: number | undefined;
 }
 
 const OWNER = "control-plane";
@@ -32,11 +38,11 @@ export class StatusBook {
     for (const [key, status] of statuses) {
       if (isSilent(status)) this.#current.delete(key);
       else this.#current.set(key, status);
-      const generation = isSilent(status) ? undefined : this.#init.generation?.(key);
-      const text = JSON.stringify([status, generation]);
+      const made = isSilent(status) ? undefined : this.#init.made?.(key);
+      const text = JSON.stringify([status, made?.uid, made?.generation]);
       if ((this.#written.get(key) ?? SILENCE) === text) continue;
       this.#written.set(key, text);
-      this.#tail = this.#tail.then(() => this.#write(key, status, { text, generation }));
+      this.#tail = this.#tail.then(() => this.#write(key, status, { text, generation: made?.generation }));
     }
   }
 
@@ -106,7 +112,7 @@ interface Stamp {
   readonly observedGeneration?: number;
 }
 
-const SILENCE = JSON.stringify([NO_STATUS, undefined]);
+const SILENCE = JSON.stringify([NO_STATUS, undefined, undefined]);
 
 /** The same part is the one that is identified alike. */
 function stampedPart({ fields, conditions }: StatusPart, existing: readonly Fields[], stamp: Stamp): Fields {

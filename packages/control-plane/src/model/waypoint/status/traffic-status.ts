@@ -9,6 +9,7 @@ import type { ServiceFront } from "../derived-facts.ts";
 import { policyOf } from "../destination-rule.ts";
 import { qualifiedHost } from "../object-facts.ts";
 import { credentialsFor, upstreamTls } from "../upstream-tls.ts";
+import { shownList } from "./route-status.ts";
 import { unresolvedDestinations } from "./virtual-destinations.ts";
 
 /** Only services of its own namespace, or behind a waypoint of it, are routed by a VirtualService (case 55). */
@@ -30,12 +31,19 @@ export function virtualServiceStatus(reader: FactReader, object: KubeObject, mes
       ],
     };
   }
-  if (fronts.length === 0) return NO_STATUS;
+  if (fronts.length === 0) return { conditions: [hostNotFound(object)] };
   const unresolved = unresolvedDestinations(reader, object, held, mesh);
   return {
     conditions: [accepted(""), ...(unresolved ? [unresolved] : [])],
     ...(enforcedBy.length > 0 && { enforcedBy }),
   };
+}
+
+/** Said because a misspelt host would otherwise look like a route that holds. */
+function hostNotFound(object: KubeObject): Condition {
+  const hosts = shownList(textsAt(object.spec, "hosts"));
+  const message = `spec.hosts ${hosts}: no Service or ServiceEntry has that name; it has no effect on waypoints`;
+  return rejected("HostNotFound", message);
 }
 
 const holdsFor = (namespace: string, front: ServiceFront): boolean =>
