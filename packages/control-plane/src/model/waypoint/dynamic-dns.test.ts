@@ -1,4 +1,4 @@
-import { Cluster_LbPolicy } from "@ambit/envoy-api/envoy/config/cluster/v3/cluster";
+import { Cluster_DiscoveryType, Cluster_LbPolicy } from "@ambit/envoy-api/envoy/config/cluster/v3/cluster";
 import { ClusterConfigSchema } from "@ambit/envoy-api/envoy/extensions/clusters/dynamic_forward_proxy/v3/cluster";
 import { FilterConfigSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/dynamic_forward_proxy/v3/dynamic_forward_proxy";
 import { HttpProtocolOptionsSchema } from "@ambit/envoy-api/envoy/extensions/upstreams/http/v3/http_protocol_options";
@@ -56,6 +56,15 @@ describe("a wildcard with DYNAMIC_DNS", () => {
     expect(waypoint.conditions.get("ServiceEntry/shop/outside" as ObjectKey)).toContainEqual(
       expect.objectContaining({ status: "False", message: expect.stringContaining("spec.ports tls (443)") }),
     );
+  });
+
+  it("is not what resolution NONE means: there, whoever dials an address of the entry reaches that address", () => {
+    const none = new TestWaypoint(SHOP + entry(HTTP).replace("DYNAMIC_DNS", "NONE"));
+    expect(none.cluster(NAME).clusterDiscoveryType).toEqual({
+      case: "type",
+      value: Cluster_DiscoveryType.ORIGINAL_DST,
+    });
+    expect(none.routeTable(NAME).virtualHosts[0]?.domains).toEqual(["*"]);
   });
 
   it("is no other than DNS for one host", () => {
