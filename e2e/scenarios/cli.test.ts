@@ -76,6 +76,9 @@ describe("the ambit command", () => {
 
   it("shows status and objects as tables and as JSON", () => {
     expect(ambit("get", "pods", "--name", lab.name).stdout).toContain("server");
+    const both = ambit("get", "ns,pods", "--name", lab.name).stdout;
+    expect(both).toContain("SUMMARY");
+    expect(both).toContain("RESTARTS");
     expect(JSON.parse(ambit("get", "services", "-o", "json", "--name", lab.name).stdout).items.length).toBeGreaterThan(
       1,
     );

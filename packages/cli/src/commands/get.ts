@@ -10,24 +10,38 @@ interface GetOptions extends LabOption, OutputOption {
 export function addGet(program: Command): void {
   const command = program
     .command("get")
-    .argument("<kind>", "pods, services, namespaces, authorizationpolicies, ... (short names work)")
+    .argument("<kind>", "pods, services, authorizationpolicies, ... (short names work; several by commas)")
     .argument("[object]", "one object's name")
     .description("list objects")
     .option("-n, --namespace <namespace>", "only this namespace (default: all)");
-  withOutput(withLab(command)).action(async (kindWord: string, name: string | undefined, options: GetOptions) => {
+  withOutput(withLab(command)).action(async (kindWords: string, name: string | undefined, options: GetOptions) => {
     const lab = labOf(options);
-    const kind = kindOf(kindWord);
-    const namespace = isClusterScoped(kind) ? undefined : options.namespace;
-    const query = { kind, ...(namespace ? { namespace } : {}), ...(name ? { name } : {}) };
-    if (options.output === "json" || kind !== "Pod") {
-      const items = await lab.objects(query);
-      if (options.output === "json") printJson({ apiVersion: "v1", kind: "List", items });
-      else print(renderObjects(kind, items));
+    const kinds = kindWords.split(",").filter((word) => word !== "");
+    const queries = kinds.map((word) => queryFor(kindOf(word), name, options));
+    if (options.output === "json") {
+      const items = await Promise.all(queries.map((query) => lab.objects(query)));
+      printJson({ apiVersion: "v1", kind: "List", items: items.flat() });
       return;
     }
-    const { pods } = await lab.status();
-    print(
-      renderPods(pods.filter((pod) => (!namespace || pod.namespace === namespace) && (!name || pod.name === name))),
-    );
+    const tables: string[] = [];
+    for (const query of queries) {
+      if (query.kind === "Pod") tables.push(renderPods((await lab.status()).pods.filter((pod) => isAsked(query, pod))));
+      else tables.push(renderObjects(query.kind, await lab.objects(query)));
+    }
+    print(tables.join("\n\n"));
   });
 }
+
+interface Query {
+  readonly kind: string;
+  readonly namespace?: string;
+  readonly name?: string;
+}
+
+function queryFor(kind: string, name: string | undefined, { namespace }: GetOptions): Query {
+  const scope = namespace && !isClusterScoped(kind) ? { namespace } : {};
+  return { kind, ...scope, ...(name ? { name } : {}) };
+}
+
+const isAsked = (query: Query, pod: { readonly namespace: string; readonly name: string }): boolean =>
+  (query.namespace ?? pod.namespace) === pod.namespace && (query.name ?? pod.name) === pod.name;
