@@ -6,6 +6,7 @@ import { ClusterConfigSchema } from "@ambit/envoy-api/envoy/extensions/clusters/
 import { FilterConfigSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/dynamic_forward_proxy/v3/dynamic_forward_proxy";
 import { UpstreamTlsContextSchema } from "@ambit/envoy-api/envoy/extensions/transport_sockets/tls/v3/tls";
 import { type IpAddress, ipOf } from "@ambit/shared/net";
+import { eventually } from "@ambit/testing/eventually";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { afterEach, describe, expect, it } from "@jest/globals";
 import { DynamicHosts } from "../src/balance/dynamic-hosts.ts";
@@ -86,8 +87,11 @@ describe("a request to a wildcard", () => {
   it("goes to no address that is not public unless the operator allows it", async () => {
     const waypoint = await start(await application(), {});
     expect(await waypoint.request("/", "host: a.example.org")).toMatch(/^HTTP\/1.1 503/);
-    const refusals = (await (await waypoint.process.get("admin", "/debug/refusals")).json()) as { message: string }[];
-    expect(refusals[0]?.message).toContain("leads to no public address");
+    const [refusal] = await eventually("the refusal is told", async () => {
+      const refusals = (await (await waypoint.process.get("admin", "/debug/refusals")).json()) as { message: string }[];
+      return refusals.length > 0 && refusals;
+    });
+    expect(refusal?.message).toContain("leads to no public address");
   });
 
   it("asks TLS for the host that it names, host by host on connections of their own", async () => {
