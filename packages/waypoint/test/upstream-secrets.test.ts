@@ -91,9 +91,11 @@ it("proves itself with the secret of the moment, and reaches nobody without it",
   const waypoint = await ServedWaypoint.start(toBank(await bank()), cleanup);
   const before = await waypoint.request("/");
   expect(before).toMatch(/^HTTP\/1.1 503/);
-  expect(await waypoint.metric("ambit_waypoint_refusals_total")).toEqual([
-    expect.stringContaining('reason="TLS_HANDSHAKE_FAILED"'),
-  ]);
+  const refusals = await eventually("it is counted", async () => {
+    const lines = await waypoint.metric("ambit_waypoint_refusals_total");
+    return lines.length > 0 && lines;
+  });
+  expect(refusals).toEqual([expect.stringContaining('reason="TLS_HANDSHAKE_FAILED"')]);
   await waypoint.send(EnvoyTypeUrl.SECRET, [certificate(first), roots()]);
   expect(await waypoint.request("/")).toContain(serialOf(first));
   await waypoint.send(EnvoyTypeUrl.SECRET, [certificate(second)]);
