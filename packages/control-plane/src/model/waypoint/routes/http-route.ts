@@ -9,6 +9,7 @@ import type { Backend } from "./backends.ts";
 import type { RouteInit } from "./default-route.ts";
 import { hashPolicies } from "./hash-policies.ts";
 import { INTERNAL_ERROR, ruleExtras } from "./http-filters.ts";
+import { withLiftedFilters } from "./lifted-filters.ts";
 import { byPrecedence, grpcMatch, httpMatch, matchesOf, type RankedMatch } from "./matches.ts";
 import { mirrorIdentity, type RouteOnPort, ruleBackends, type WeightedBackend } from "./rule-backends.ts";
 
@@ -29,7 +30,7 @@ export function compileHttpRoutes(on: Omit<RouteOnPort, "route">, routes: readon
   const subUnits: string[] = [];
   const ranked = [...routes].sort(byAge).flatMap((route) =>
     recordsAt(route.spec, "rules").flatMap((rule, index) => {
-      const compiled = compileRule({ ...on, route }, rule, index);
+      const compiled = compileRule({ ...on, route }, withLiftedFilters(rule), index);
       subUnits.push(...compiled.subUnits);
       return compiled.ranked;
     }),

@@ -26,6 +26,7 @@ import type { FrontPort, ServiceFront } from "../derived-facts.ts";
 import { holdingRoutes, misfit } from "../holding-routes.ts";
 import { parentKind } from "../object-facts.ts";
 import { type Backend, backendOf } from "../routes/backends.ts";
+import { withLiftedFilters } from "../routes/lifted-filters.ts";
 import { mirrorIdentity, type RouteOnPort, ruleBackends } from "../routes/rule-backends.ts";
 import { ruleProblems } from "./rule-problems.ts";
 
@@ -164,10 +165,12 @@ function targetsOf({ reader, route, mesh }: RouteContext, { front, ports, consum
       route,
       ...(consumer && { consumer: { skippedPolicy: skippedPolicy(backends, front, port) } }),
     };
-    return recordsAt(route.spec, "rules").flatMap((rule) => [
-      ...ruleBackends(on, rule).map(({ backend }) => backend),
-      ...mirrorRefs(rule).map((ref) => backendOf(backends, ref, mirrorIdentity(on))),
-    ]);
+    return recordsAt(route.spec, "rules")
+      .map(withLiftedFilters)
+      .flatMap((rule) => [
+        ...ruleBackends(on, rule).map(({ backend }) => backend),
+        ...mirrorRefs(rule).map((ref) => backendOf(backends, ref, mirrorIdentity(on))),
+      ]);
   });
 }
 

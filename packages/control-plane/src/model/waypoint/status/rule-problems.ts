@@ -1,6 +1,7 @@
 /** What of a route's rules is not carried out as written, each with its field and what happens instead. */
 import { isRecord, type KubeObject, recordsAt, textAt } from "@ambit/shared/kube";
 import { KNOWN_FILTERS } from "../routes/http-filters.ts";
+import { withLiftedFilters } from "../routes/lifted-filters.ts";
 import { grpcMatch, httpMatch, matchesOf } from "../routes/matches.ts";
 import { sessionProblems } from "../routes/session-persistence.ts";
 
@@ -13,7 +14,7 @@ export function ruleProblems(route: KubeObject): readonly string[] {
   if (route.kind === "TCPRoute" || route.kind === "TLSRoute") {
     return rules.length > 1 ? ["spec.rules[1]: only the first rule has effect"] : [];
   }
-  return rules.flatMap((rule, index) => {
+  return rules.map(withLiftedFilters).flatMap((rule, index) => {
     const at = `spec.rules[${index}]`;
     return [
       ...matchProblems(route.kind, rule, at),
