@@ -14,6 +14,7 @@ import type { JwtVerifier } from "./authenticate/index.ts";
 import type { DynamicHosts } from "./balance/dynamic-hosts.ts";
 import { failureOutcome } from "./failure-outcome.ts";
 import { RequestInbox } from "./forward/request-inbox.ts";
+import { translateGrpcWeb } from "./grpc-web/index.ts";
 import { LiveRequest } from "./live-request.ts";
 import type { LiveTrafficSet } from "./live-traffic.ts";
 import type { RouteModel } from "./model/route-model.ts";
@@ -57,12 +58,13 @@ export interface Stages extends ForwardServices {
 
 /** Serves one request, to its end. Never rejects. */
 export function serveRequest(arrived: Omit<ArrivedRequest, "signal">, stages: Stages): Promise<void> {
-  const { exchange, record } = arrived;
+  const { record, chain } = arrived;
+  const exchange = chain.translatesGrpcWeb ? translateGrpcWeb(arrived.exchange) : arrived.exchange;
   const inbox = new RequestInbox(exchange, record, stages.replayMemory, (error) => {
     noteEnd(request, error);
     stages.onFinished(request);
   });
-  const request: ArrivedRequest = { ...arrived, signal: inbox.signal };
+  const request: ArrivedRequest = { ...arrived, exchange, signal: inbox.signal };
   exchange.receive(inbox);
   const answer = (stop: Stop): void => answerWith(request, stop, inbox, stages);
   return runPhases(request, inbox, stages, answer)

@@ -215,13 +215,17 @@ it("settings of a connection manager that change answers and have no effect are 
 });
 
 describe("other HTTP filters", () => {
-  it("are ignored where they observe, and noted where they would change something", () => {
+  it("are ignored where they observe", () => {
     const { reason, notes } = withFilters([
       ["stats", pack(GrpcStatsSchema, {})],
       ["cors", pack(CorsSchema, {})],
-      ["web", pack(GrpcWebSchema, {})],
     ]);
-    expect({ reason, notes }).toEqual({ reason: undefined, notes: [expect.stringContaining("grpc_web")] });
+    expect({ reason, notes }).toEqual({ reason: undefined, notes: [] });
+  });
+
+  it("are gRPC-Web", () => {
+    expect(withFilters([["web", pack(GrpcWebSchema, {})]]).chain).toMatchObject({ translatesGrpcWeb: true });
+    expect(withFilters([]).chain).toMatchObject({ translatesGrpcWeb: false });
   });
 
   it("are a fault for every route that has none of its own", () => {

@@ -1,6 +1,7 @@
 /** The head of a forwarded request, level by level. Pure. */
 import { ok, type Result } from "@ambit/shared/errors";
 import type { HeaderList } from "@ambit/shared/http2";
+import { requestFormat, toGrpcFields } from "../grpc-web/index.ts";
 import type { OutgoingRequest, ResponseHead } from "../http/message.ts";
 import { DEFAULT_PROXY_HEADERS, identified, withTrace } from "../observe/index.ts";
 import type { RoutedContext } from "../request-context.ts";
@@ -41,14 +42,16 @@ export function requestTemplate(
     level ? [level.request] : [],
   );
   const mutated = mutateHeaders(withoutControlFields(context.headers), levels, resolverOf(facts));
-  const { proxyHeaders = DEFAULT_PROXY_HEADERS } = context.chain;
+  const { proxyHeaders = DEFAULT_PROXY_HEADERS, translatesGrpcWeb } = context.chain;
+  const isWeb = translatesGrpcWeb === true && exchange.head.method === "POST" && requestFormat(exchange.head.headers);
+  const inGrpc = isWeb ? toGrpcFields(mutated) : mutated;
   const { method, scheme, upgrade } = exchange.head;
   return ok({
     method,
     scheme,
     authority: target.value.authority,
     path: target.value.path,
-    headers: replaced(identified(mutated, context.requestId, proxyHeaders), target.value.headers),
+    headers: replaced(identified(inGrpc, context.requestId, proxyHeaders), target.value.headers),
     ...(upgrade === undefined ? {} : { upgrade }),
   });
 }

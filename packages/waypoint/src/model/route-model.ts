@@ -65,6 +65,8 @@ export interface HttpChain extends ChainBase {
   readonly proxyHeaders?: ProxyHeaders;
   /** So many proxies before us may be believed in X-Forwarded-For; undefined and 0 = none. */
   readonly trustedHops?: number;
+  /** Calls of gRPC-Web become gRPC. */
+  readonly translatesGrpcWeb?: boolean;
   readonly authentication: JwtAuthentication | undefined;
   readonly authorization: HttpAuthorization;
   readonly routes: RouteTable;

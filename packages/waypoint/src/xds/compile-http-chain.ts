@@ -49,6 +49,7 @@ export function compileHttpChain(
       .map(({ upgradeType }) => upgradeType.toLowerCase()),
     forwardedClientCert: forwardedClientCert(manager, filters),
     proxyHeaders: proxyHeaders(manager, filters),
+    translatesGrpcWeb: filters.translatesGrpcWeb,
     authentication: filters.authentication,
     authorization: { custom: filters.custom, rules: filters.rules },
     routes,

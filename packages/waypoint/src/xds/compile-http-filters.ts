@@ -35,6 +35,7 @@ export interface CompiledFilters {
   readonly fault: FaultPolicy | undefined;
   readonly setsClientCert: boolean;
   readonly hidesEnvoyHeaders: boolean;
+  readonly translatesGrpcWeb: boolean;
   readonly telemetry: TelemetryConfig;
 }
 
@@ -68,6 +69,7 @@ class HttpFilterCompiler {
   #fault: FaultPolicy | undefined;
   #setsClientCert = false;
   #hidesEnvoyHeaders = false;
+  #translatesGrpcWeb = false;
   #telemetry: TelemetryConfig = ALL_METRICS;
 
   constructor(context: CompileContext) {
@@ -126,7 +128,7 @@ class HttpFilterCompiler {
       return true;
     }
     if (typeName === GrpcWebSchema.typeName) {
-      this.#context.note("grpc_web: gRPC-Web requests are forwarded as they are, not translated");
+      this.#translatesGrpcWeb = true;
       return true;
     }
     if (typeName === RouterSchema.typeName) {
@@ -154,6 +156,7 @@ class HttpFilterCompiler {
       fault: this.#fault,
       setsClientCert: this.#setsClientCert,
       hidesEnvoyHeaders: this.#hidesEnvoyHeaders,
+      translatesGrpcWeb: this.#translatesGrpcWeb,
       telemetry: this.#telemetry,
     };
   }

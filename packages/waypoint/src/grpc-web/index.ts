@@ -1,0 +1,2 @@
+export { requestFormat, toGrpcFields } from "./format.ts";
+export { translateGrpcWeb } from "./grpc-web-exchange.ts";
