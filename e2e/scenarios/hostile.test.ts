@@ -177,7 +177,9 @@ scenario("HBONE spoken by others, well and badly (needs root and network namespa
     const plain = async () =>
       (await lab.run<{ answer?: string }>("outside/outsider", "echo", ip.server, 7001, "hi")).answer;
     await eventually("plaintext is refused", async () => (await plain()) !== "hi");
-    const asProxy = ["setpriv", "--reuid=1337", "--regid=1337", "--clear-groups"];
+    // It may read a checkout that is closed to others, and no more.
+    const mayRead = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"];
+    const asProxy = ["setpriv", "--reuid=1337", "--regid=1337", "--clear-groups", ...mayRead];
     const command = [...asProxy, process.execPath, CLIENT, "echo", ip.server, "7001", "over mTLS"];
     const { stdout } = await lab.exec({ namespace: "app", pod: "client" }, command);
     await lab.delete(strict);
