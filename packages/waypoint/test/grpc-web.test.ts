@@ -23,7 +23,7 @@ function frame(text: string | Buffer, flag = 0): Buffer {
   head.writeUInt32BE(payload.length, 1);
   return Buffer.concat([head, payload]);
 }
-const TRAILERS = frame("grpc-status: 0\r\ngrpc-message: fine\r\n", 0x80);
+const TRAILERS = frame("grpc-status:0\r\ngrpc-message:fine\r\n", 0x80);
 
 interface Seen {
   headers: Readonly<Record<string, unknown>>;

@@ -47,7 +47,7 @@ describe("its bodies", () => {
       ["grpc-message", "no"],
     ]);
     expect([frame[0], frame.readUInt32BE(1)]).toEqual([0x80, frame.length - 5]);
-    expect(frame.subarray(5).toString()).toBe("grpc-status: 5\r\ngrpc-message: no\r\n");
+    expect(frame.subarray(5).toString()).toBe("grpc-status:5\r\ngrpc-message:no\r\n");
   });
 
   it("are base64 of pieces, wherever it is cut", () => {

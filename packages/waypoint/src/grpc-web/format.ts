@@ -49,7 +49,7 @@ export function toWebFields(headers: HeaderList, format: WebFormat): HeaderList 
 }
 
 export function trailersFrame(trailers: HeaderList): Buffer {
-  const text = Buffer.from(trailers.map(([name, value]) => `${name}: ${value}\r\n`).join(""), "latin1");
+  const text = Buffer.from(trailers.map(([name, value]) => `${name}:${value}\r\n`).join(""), "latin1");
   const head = Buffer.alloc(5);
   head[0] = TRAILERS_FLAG;
   head.writeUInt32BE(text.length, 1);
