@@ -70,8 +70,8 @@ import { isRoot, LabFixture } from "./lab-fixture.ts";
   });
 
   it("refuses at once a service without endpoints, and a port that is not the service's", async () => {
-    expect(await curl("http://empty.app/")).toMatch(/Connection refused|Couldn't connect/);
-    expect(await curl("http://server.app:81/")).toMatch(/Connection refused|Couldn't connect/);
+    expect(await curl("http://empty.app/")).toContain("curl: (7)");
+    expect(await curl("http://server.app:81/")).toContain("curl: (7)");
   });
 
   it.each([
