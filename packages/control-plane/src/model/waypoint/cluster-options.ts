@@ -1,4 +1,4 @@
-/** A DestinationRule's traffic policy as fields of a cluster. Spec: waypoint dialect, section 3.5. */
+/** A DestinationRule's traffic policy as fields of a cluster. Spec: Istio TrafficPolicy. */
 import type { CircuitBreakersSchema } from "@ambit/envoy-api/envoy/config/cluster/v3/circuit_breaker";
 import { Cluster_LbPolicy, type ClusterSchema } from "@ambit/envoy-api/envoy/config/cluster/v3/cluster";
 import type { OutlierDetectionSchema } from "@ambit/envoy-api/envoy/config/cluster/v3/outlier_detection";

@@ -34,7 +34,7 @@ const KEEPALIVE_MS = 10_000;
 const KEEPALIVE_TIMEOUT_MS = 20_000;
 export const SERVER_NAME = "istio-envoy";
 
-/** What the tunnel proved and asked for, handed on to `main_internal`. Spec: waypoint dialect, section 2.4. */
+/** What the tunnel proved and asked for, handed on to `main_internal`. Parity: istiod. */
 const state = (objectKey: string, format: string, factoryKey = ""): Init<typeof FilterStateValueSchema> => ({
   key: { case: "objectKey", value: objectKey },
   factoryKey,

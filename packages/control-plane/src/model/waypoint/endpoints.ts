@@ -1,4 +1,4 @@
-/** Endpoints of a cluster: how each is reached, and which are preferred. Spec: waypoint dialect, section 3.6. */
+/** Endpoints of a cluster: how each is reached, and which are preferred. Spec: envoy.config.endpoint.v3. */
 import type { AddressSchema } from "@ambit/envoy-api/envoy/config/core/v3/address";
 import { HealthStatus } from "@ambit/envoy-api/envoy/config/core/v3/health_check";
 import type {

@@ -1,4 +1,4 @@
-/** The two kinds of chain a service port has. Spec: waypoint dialect, section 2.3. */
+/** The two kinds of chain a service port has. Parity: istiod. */
 import type { FilterChainSchema } from "@ambit/envoy-api/envoy/config/listener/v3/listener_components";
 import { CorsSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/cors/v3/cors";
 import { HTTPFaultSchema } from "@ambit/envoy-api/envoy/extensions/filters/http/fault/v3/fault";

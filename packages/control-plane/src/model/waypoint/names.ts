@@ -1,4 +1,4 @@
-/** Names as istiod gives them. Spec: waypoint dialect, sections 2.1, 3.1. */
+/** Names as istiod gives them. Both sides, and tools that read dumps, know them by heart. */
 
 /** What waypoints are told in Envoy's dialect, in the order in which it is sent: what is named comes before what names it. */
 export const CONNECT_TERMINATE = "connect_terminate";

@@ -1,4 +1,4 @@
-/** TLS that a waypoint speaks to the endpoint itself, inside of any tunnel. Spec: waypoint dialect, section 3.5 (`tls`). */
+/** TLS that a waypoint speaks to the endpoint itself, inside of any tunnel. Spec: Istio ClientTLSSettings. */
 import {
   type CertificateValidationContextSchema,
   SubjectAltNameMatcher_SanType,

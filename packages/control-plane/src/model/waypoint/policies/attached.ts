@@ -1,4 +1,4 @@
-/** Which policies hold for a service at a waypoint. Spec: waypoint dialect, section 4.1. */
+/** Which policies hold for a service at a waypoint. Spec: Istio PolicyTargetReference. */
 import { byAge, type KubeObject, namespaceOf } from "@ambit/shared/kube";
 import type { FactReader } from "../../fact-store.ts";
 import { fact } from "../../facts.ts";

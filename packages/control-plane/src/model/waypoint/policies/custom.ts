@@ -1,4 +1,4 @@
-/** CUSTOM policies: rules that say when an external authorizer is asked. Spec: waypoint dialect, section 4.3. */
+/** CUSTOM policies: rules that say when an external authorizer is asked. Spec: Istio AuthorizationPolicy. */
 import { ApiVersion } from "@ambit/envoy-api/envoy/config/core/v3/config_source";
 import { RBAC_Action } from "@ambit/envoy-api/envoy/config/rbac/v3/rbac";
 import {

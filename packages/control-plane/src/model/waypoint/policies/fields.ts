@@ -1,4 +1,4 @@
-/** The fields of AuthorizationPolicy rules, each as the RBAC matcher a waypoint is sent. Spec: waypoint dialect, section 4.2. */
+/** The fields of AuthorizationPolicy rules, each as the RBAC matcher a waypoint is sent. Spec: Istio AuthorizationPolicy. */
 
 import type { CidrRangeSchema } from "@ambit/envoy-api/envoy/config/core/v3/address";
 import type { PermissionSchema, PrincipalSchema } from "@ambit/envoy-api/envoy/config/rbac/v3/rbac";

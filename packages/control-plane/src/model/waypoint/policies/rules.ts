@@ -2,7 +2,7 @@
  * The rules of one AuthorizationPolicy as Envoy RBAC policies. Pure and total. What cannot be understood, or not be asked
  * of a TCP connection, makes an ALLOW allow less and anything else match more: never the other way round.
  *
- * Spec: waypoint dialect, section 4.2; l7 features, sections 2.3 and 2.4.
+ * Spec: Istio AuthorizationPolicy.
  */
 import type { PolicySchema } from "@ambit/envoy-api/envoy/config/rbac/v3/rbac";
 import { isRecord } from "@ambit/shared/kube";

@@ -1,4 +1,4 @@
-/** RequestAuthentications as one jwt_authn filter. Spec: waypoint dialect, section 4.4; l7 features, section 2.7. */
+/** RequestAuthentications as one jwt_authn filter. Spec: Istio RequestAuthentication. */
 import {
   JwtAuthenticationSchema,
   type JwtProviderSchema,

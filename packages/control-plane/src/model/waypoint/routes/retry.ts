@@ -20,7 +20,7 @@ export const elsewhere = (): Pick<RetryInit, "retryHostPredicate" | "hostSelecti
   hostSelectionRetryMaxAttempts: HOST_ATTEMPTS,
 });
 
-/** Istio's retries where nobody asks for others. Spec: waypoint dialect, section 5.4. */
+/** Istio's retries where nobody asks for others. Parity: istiod. */
 export const defaultRetry = (): RetryInit => ({
   retryOn: `${SAFE_CONDITIONS},retriable-status-codes`,
   numRetries: DEFAULT_RETRIES,

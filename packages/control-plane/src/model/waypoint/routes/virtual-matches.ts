@@ -1,4 +1,4 @@
-/** `match` of a VirtualService's HTTP route as Envoy's. Spec: waypoint dialect, section 5.1. */
+/** `match` of a VirtualService's HTTP route as Envoy's. Spec: Istio HTTPMatchRequest. */
 import type {
   HeaderMatcherSchema,
   QueryParameterMatcherSchema,

@@ -1,4 +1,4 @@
-/** HTTP routes of VirtualServices as Envoy's. Spec: waypoint dialect, sections 5.1 to 5.6. */
+/** HTTP routes of VirtualServices as Envoy's. Spec: Istio VirtualService. */
 import type { RouteActionSchema } from "@ambit/envoy-api/envoy/config/route/v3/route_components";
 import { isRecord, type KubeObject, namespaceOf, recordAt, recordsAt, textAt } from "@ambit/shared/kube";
 import type { ServiceFront } from "../derived-facts.ts";

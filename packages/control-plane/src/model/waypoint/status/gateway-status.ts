@@ -1,4 +1,4 @@
-/** What became of a waypoint's Gateway and its one listener. Spec: waypoint dialect, sections 7.2, 7.5. */
+/** What became of a waypoint's Gateway and its one listener. Spec: Gateway API GatewayStatus. */
 import { type KubeObject, namespaceOf, recordsAt, textAt } from "@ambit/shared/kube";
 import { Port } from "@ambit/shared/net";
 import type { Condition, ObjectStatus, StatusPart } from "../../condition.ts";

@@ -1,4 +1,4 @@
-/** What became of policies that are attached by `targetRefs`. Spec: waypoint dialect, sections 4.1, 7.5. */
+/** What became of policies that are attached by `targetRefs`. Spec: Istio PolicyTargetReference. */
 import { type KubeObject, namespaceOf, type ObjectKey, recordAt, recordsAt, textAt } from "@ambit/shared/kube";
 import type { Condition, ObjectStatus } from "../../condition.ts";
 import type { FactReader } from "../../fact-store.ts";

@@ -1,4 +1,4 @@
-/** What became of a mesh route, parent by parent. Spec: Gateway API RouteParentStatus; waypoint dialect, section 7.5. */
+/** What became of a mesh route, parent by parent. Spec: Gateway API RouteParentStatus. */
 import {
   isRecord,
   type KubeObject,
