@@ -1,4 +1,4 @@
-/** Which Gateways are waypoints, and the names and labels of what is made for one. Spec: reference, sections 7.1, 7.3, 7.4. */
+/** Which Gateways are waypoints, and the names and labels of what is made for one. Parity: Istio. */
 import { createHash } from "node:crypto";
 import { annotationsOf, textAt } from "./accessors.ts";
 import type { KubeObject } from "./model.ts";

@@ -5,7 +5,7 @@ const OPERATORS: Readonly<Record<string, string>> = { "{*}": "*", "{**}": "**" }
 
 /**
  * Istio's path template in Envoy's spelling: `{*}` one segment, `{**}` any number of them and only as the last operator.
- * Undefined when it is none. Spec: l7 features, section 2.3.
+ * Undefined when it is none. Spec: Istio AuthorizationPolicy, paths; envoy UriTemplateMatchConfig.
  */
 export function uriTemplateOf(text: string): string | undefined {
   if (!text.startsWith("/") || text.length > MAX_LENGTH) return undefined;

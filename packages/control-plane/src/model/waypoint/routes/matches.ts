@@ -25,7 +25,7 @@ export interface RankedMatch {
   readonly path: string;
 }
 
-/** Spec: Gateway API HTTPRouteMatch; l7 features, section 1.3. */
+/** Spec: Gateway API HTTPRouteMatch. */
 export function byPrecedence(a: Precedence, b: Precedence): number {
   const at = a.findIndex((value, index) => value !== b[index]);
   return at < 0 ? 0 : (b[at] ?? 0) - (a[at] ?? 0);

@@ -20,7 +20,7 @@ export const REDIRECT_CODES: Readonly<Record<number, Code>> = {
   308: Code.PERMANENT_REDIRECT,
 };
 
-/** Gateway API's RequestRedirect filter. Spec: l7 features, section 1.3 (port rule). */
+/** Gateway API's RequestRedirect filter. Spec: HTTPRequestRedirectFilter (port). */
 export function redirectOf(redirect: unknown, match: RankedMatch): Pick<RouteInit, "action"> {
   const fields = isRecord(redirect) ? redirect : {};
   const { statusCode = 302, port } = fields;
