@@ -24,7 +24,7 @@ const HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 /**
  * The bootstrap as istio's agent writes it, without what reports telemetry.
  *
- * Spec: reference "Waypoint over xDS", sections 1.2, 1.3 and 1.5
+ * Parity: istio-agent's bootstrap
  */
 export function bootstrap(setup: EnvoySetup): object {
   const fromAds = { ads: {}, resource_api_version: "V3", initial_fetch_timeout: "0s" };

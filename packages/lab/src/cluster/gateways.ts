@@ -2,7 +2,7 @@
  * What a gateway controller does, in pure steps: which objects must exist for the waypoints' Gateways and which must go, and
  * under which addresses a Gateway is reached.
  *
- * Spec: reference "Waypoint over xDS", sections 7.3 and 7.5. Differs: the lab brings objects of waypoint classes only; it
+ * Parity: istiod's deployment controller. Differs: the lab brings objects of waypoint classes only; it
  * never takes over an object of the same name that somebody else made.
  */
 import {

@@ -2,7 +2,7 @@
  * A waypoint's Gateway -> the ServiceAccount, Deployment and Service that run it. Pure: the lab applies the answer, and so
  * would a controller in a cluster.
  *
- * Spec: reference "Waypoint over xDS", section 7 (classes, rendered objects, labels). Parity: istio files/waypoint.yaml.
+ * Parity: Istio's waypoint template (classes, rendered objects, labels).
  * Differs: replicas come from an annotation of the Gateway, so that one object says everything about a waypoint; a
  * `preStop` wait keeps a pod serving until clients have stopped choosing it; readiness is asked more often than every 15 s.
  */

@@ -1,4 +1,4 @@
-/** The pod of a waypoint's Deployment. Spec: reference "Waypoint over xDS", section 7.3. */
+/** The pod of a waypoint's Deployment. Parity: Istio's waypoint template. */
 import { Port } from "../net/index.ts";
 import { annotationsOf, labelsOf } from "./accessors.ts";
 import type { KubeObject } from "./model.ts";

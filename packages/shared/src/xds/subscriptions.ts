@@ -62,7 +62,7 @@ const WILDCARD = "*";
  * A change of names is a message of its own, never part of an ACK. A type of which no name is wanted yet is not
  * mentioned at all: the first message without names would ask for all of it.
  *
- * Spec: xDS transport protocol, incremental variant; reference "Waypoint over xDS", section 1.6.
+ * Spec: xDS transport protocol, incremental variant.
  */
 export class Subscriptions {
   readonly #node: Node;

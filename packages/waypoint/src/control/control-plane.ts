@@ -40,7 +40,7 @@ export interface ControlPlaneObserver {
   onTermination(reason: TerminationReason): void;
 }
 
-/** In the order that lets nothing refer to what has not come yet. Spec: section 1.5. */
+/** In the order that lets nothing refer to what has not come yet. Spec: xDS protocol, eventual consistency. */
 const TYPES: readonly SubscribedType[] = [
   { typeUrl: EnvoyTypeUrl.CLUSTER, style: "wildcard" },
   { typeUrl: EnvoyTypeUrl.ENDPOINT, style: "named" },

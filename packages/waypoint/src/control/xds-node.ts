@@ -8,7 +8,7 @@ const MANAGED_LABEL = "gateway.istio.io/managed";
  * What the control plane is told of us. The environment's `ISTIO_META_*` and `ISTIO_METAJSON_*` come last and win, but
  * for what the control plane checks against our token.
  *
- * Spec: reference "Waypoint over xDS", section 1.3. ISTIO_VERSION is left out: absent means the newest shape.
+ * Parity: istio-agent. ISTIO_VERSION is left out: absent means the newest shape.
  */
 export function waypointNode(node: NodeConfig): XdsIdentity {
   const { podName, podNamespace, serviceAccount, instanceIp, gatewayName, nodeName, network, clusterId } = node;
