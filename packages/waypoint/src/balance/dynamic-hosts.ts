@@ -22,7 +22,10 @@ const KEEP_FAILURE_MS = 2_000;
 const LOOKUP_TIMEOUT_MS = 5_000;
 /** Parity: Envoy's max_hosts. */
 const MAX_HOSTS = 1_024;
+/** Running and waiting. */
 const MAX_LOOKUPS = 64;
+/** One takes a thread of the process's four for as long as DNS is silent, and strangers choose the names. */
+const MAX_RUNNING = 2;
 
 interface Known {
   readonly answer: Promise<IpAddress>;
@@ -34,7 +37,8 @@ export class DynamicHosts {
   readonly #init: DynamicHostsInit;
   /** The ones asked for least recently first. */
   readonly #known = new Map<string, Known>();
-  #lookups = 0;
+  #running = 0;
+  readonly #waiting: (() => Promise<void>)[] = [];
 
   constructor(init: DynamicHostsInit) {
     this.#init = init;
@@ -53,11 +57,9 @@ export class DynamicHosts {
   }
 
   #lookUp(hostname: string): Known | undefined {
-    if (this.#lookups >= MAX_LOOKUPS) return undefined;
-    this.#lookups += 1;
+    if (this.#running + this.#waiting.length >= MAX_LOOKUPS) return undefined;
     const known: Known = { answer: this.#answer(hostname), until: undefined };
     const keep = (forMs: number): void => {
-      this.#lookups -= 1;
       known.until = this.#init.clock.monotonic() + forMs;
     };
     known.answer.then(
@@ -78,11 +80,31 @@ export class DynamicHosts {
   #addresses(hostname: string): Promise<readonly IpAddress[]> {
     const { clock, lookUp = systemLookup } = this.#init;
     return new Promise((resolve, reject) => {
-      const cancel = clock.after(LOOKUP_TIMEOUT_MS, () => reject(unreachable(hostname, "was not answered in time")));
-      lookUp(hostname)
-        .then(resolve, () => reject(unreachable(hostname, "is not known to DNS")))
-        .finally(cancel);
+      let isLate = false;
+      const cancel = clock.after(LOOKUP_TIMEOUT_MS, () => {
+        isLate = true;
+        reject(unreachable(hostname, "was not answered in time"));
+      });
+      this.#waiting.push(async () => {
+        if (isLate) return;
+        await lookUp(hostname).then(resolve, () => reject(unreachable(hostname, "is not known to DNS")));
+        cancel();
+      });
+      this.#runNext();
     });
+  }
+
+  /** A lookup that nobody waits for any more still counts: nothing can end it. */
+  #runNext(): void {
+    while (this.#running < MAX_RUNNING) {
+      const task = this.#waiting.shift();
+      if (task === undefined) return;
+      this.#running += 1;
+      void task().finally(() => {
+        this.#running -= 1;
+        this.#runNext();
+      });
+    }
   }
 }
 
